@@ -1,0 +1,1 @@
+//! One room for each thing outside: files, processes, SSH, DNS, Ansible, Terraform, Kubernetes.

@@ -1,0 +1,1 @@
+//! Executes a plan: effects through adapters; owns the journal.

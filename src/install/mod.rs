@@ -1,0 +1,14 @@
+//! What an installation is: profiles, sites, checks and plans. Pure: no clock, files, network or processes.
+
+pub mod check;
+pub mod field;
+pub mod ids;
+pub mod interpolate;
+pub mod plan;
+pub mod planner;
+pub mod problem;
+pub mod profile;
+pub mod profile_reader;
+pub mod profile_rules;
+pub mod site;
+pub mod site_reader;

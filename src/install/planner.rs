@@ -1,0 +1,552 @@
+//! Makes a plan of a profile and a site.
+
+use std::collections::BTreeMap;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
+use sha2::Sha256;
+
+use super::check::{CheckKind, CheckSpec, DnsRecord};
+use super::field::FieldKind;
+use super::ids::FieldId;
+use super::interpolate::{Values, expand, names};
+use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
+use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, SshSpec, Step, StepKind, WriteSpec};
+use super::site::{KeyProblem, Machine, Site};
+
+/// What a plan needs to know about the place it is made for.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The operator's home folder.
+    pub home: String,
+    /// The operator's user name.
+    pub user: String,
+    /// The folder of the site file.
+    pub site_dir: String,
+    /// The site's own known_hosts file.
+    pub known_hosts: String,
+    /// Where the fetched sources lie: source → folder.
+    pub fetched: BTreeMap<String, String>,
+    /// The path of this program.
+    pub program: String,
+    /// The key for digests: they say whether something changed and give nothing away.
+    pub digest_key: Vec<u8>,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// What cannot be filled in, by key of the profile.
+pub fn plan(profile: &Profile, site: &Site, place: &Place) -> Result<Plan, Vec<KeyProblem>> {
+    let mut planner = Planner { profile, site, place, values: Values::default(), problems: Vec::new() };
+    planner.collect_values();
+    let plan = planner.plan();
+    if planner.problems.is_empty() { Ok(plan) } else { Err(planner.problems) }
+}
+
+struct Planner<'a> {
+    profile: &'a Profile,
+    site: &'a Site,
+    place: &'a Place,
+    values: Values,
+    problems: Vec<KeyProblem>,
+}
+
+impl Planner<'_> {
+    fn collect_values(&mut self) {
+        let values = &mut self.values;
+        values.set("home", &self.place.home);
+        values.set("user", &self.place.user);
+        values.set("site.dir", &self.place.site_dir);
+        values.set("known_hosts", &self.place.known_hosts);
+        values.set("program", &self.place.program);
+        for (name, folder) in &self.place.fetched {
+            values.set(format!("source.{name}"), folder);
+        }
+        for machine in &self.site.machines {
+            for (item, value) in machine_values(self.profile, self.site, machine) {
+                values.set(format!("machine.{}.{item}", machine.name), value);
+            }
+        }
+        for role in &self.profile.roles {
+            let machines: Vec<&Machine> = self.site.with_role(role.id.as_str()).collect();
+            let join = |item: &dyn Fn(&Machine) -> String| machines.iter().map(|machine| item(machine)).collect::<Vec<_>>().join(",");
+            values.set(format!("role.{}.names", role.id), join(&|machine| machine.name.to_string()));
+            values.set(format!("role.{}.addresses", role.id), join(&|machine| machine.address.to_string()));
+            values.set(format!("role.{}.count", role.id), machines.len().to_string());
+            let first = machines.first();
+            values.set(format!("role.{}.first", role.id), first.map(|machine| machine.address.to_string()).unwrap_or_default());
+            values.set(format!("role.{}.first_name", role.id), first.map(|machine| machine.name.to_string()).unwrap_or_default());
+            let public = first.map(|machine| machine.public_address.clone().unwrap_or_else(|| machine.address.to_string()));
+            values.set(format!("role.{}.first_public", role.id), public.unwrap_or_default());
+        }
+        for field in &self.profile.fields {
+            // An answer's own text is never expanded; only a default may hold `${…}`.
+            let text = self.site.answers.get(&field.id).map(ToString::to_string).unwrap_or_default();
+            let text = if text.contains("${") { self.values.expand(&text).unwrap_or(text) } else { text };
+            let text = if field.kind == FieldKind::Path { absolute(&text, &self.place.home) } else { text };
+            self.values.set(field.id.as_str(), text);
+        }
+        for (id, source) in &self.profile.sources {
+            let checkout = self.expand(&format!("source.{id}.checkout"), &source.checkout);
+            self.values.set(format!("checkout.{id}"), absolute(&checkout, &self.place.home));
+        }
+        for (name, text) in &self.profile.derive {
+            let text = self.expand(&format!("derive.{name}"), text);
+            self.values.set(name, absolute(&text, &self.place.home));
+        }
+    }
+
+    fn expand(&mut self, key: &str, text: &str) -> String {
+        match self.values.expand(text) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(KeyProblem { key: key.to_owned(), message: error.to_string() });
+                String::new()
+            }
+        }
+    }
+
+    /// Resolves `kit:path`, `~/path` and `${…}` to an absolute path.
+    fn path(&mut self, key: &str, text: &str) -> String {
+        if let Some((source, rest)) = self.source_path(text) {
+            let rest = self.expand(key, &rest);
+            return format!("{}/{rest}", self.values.get(&format!("checkout.{source}")).unwrap_or_default());
+        }
+        let text = self.expand(key, text);
+        absolute(&text, &self.place.home)
+    }
+
+    fn source_path(&self, text: &str) -> Option<(String, String)> {
+        let (source, rest) = text.split_once(':')?;
+        self.profile.sources.contains_key(source).then(|| (source.to_owned(), rest.to_owned()))
+    }
+
+    fn plan(&mut self) -> Plan {
+        let profile = self.profile;
+        let files: Vec<PlanFile> =
+            profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).map(|file| self.file(file)).collect();
+        let checks = profile.checks.iter().filter(|check| self.site.holds(check.when.as_ref())).map(|check| self.check(check)).collect();
+        let phases: Vec<PlanPhase> =
+            profile.phases.iter().filter(|phase| self.site.holds(phase.when.as_ref())).map(|phase| self.phase(phase, &files)).collect();
+        let machines = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
+        let sources = profile.sources.iter().map(|(id, source)| {
+            let mut source = source.clone();
+            source.checkout = self.values.get(&format!("checkout.{id}")).unwrap_or_default().to_owned();
+            let fetched = self.place.fetched.get(id.as_str()).cloned().unwrap_or_default();
+            (id.clone(), PlanSource { source, fetched, over: self.site.sources.get(id).cloned().unwrap_or_default() })
+        });
+        let of_kind = |wanted: &[FieldKind]| -> Vec<FieldId> {
+            profile.fields.iter().filter(|field| wanted.contains(&field.kind)).map(|field| field.id.clone()).collect()
+        };
+        let text = |id: &FieldId| self.values.get(id.as_str()).unwrap_or_default().to_owned();
+        let paths = of_kind(&[FieldKind::Path]).into_iter().map(|id| (id.clone(), text(&id))).collect();
+        let split = |list: String| list.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
+        let networks = of_kind(&[FieldKind::Cidr, FieldKind::CidrList]).into_iter().map(|id| (id.clone(), split(text(&id)))).collect();
+        let sources = sources.collect();
+        let present = |phase: &super::ids::PhaseId| phases.iter().any(|known| known.id == *phase);
+        let mut outcome = Vec::new();
+        for (number, line) in profile.outcome.iter().enumerate() {
+            if line.phase.as_ref().is_none_or(present) {
+                let value = self.expand(&format!("outcome[{number}].value"), &line.value);
+                outcome.push(super::profile::OutcomeLine { value, ..line.clone() });
+            }
+        }
+        Plan {
+            profile: profile.id.clone(),
+            title: profile.title.clone(),
+            site: self.site.id.clone(),
+            phases,
+            files,
+            checks,
+            machines,
+            roles: profile.roles.clone(),
+            sources,
+            paths,
+            networks,
+            secrets: self.site.secrets.clone(),
+            known_hosts: self.place.known_hosts.clone(),
+            outcome,
+        }
+    }
+
+    fn machine(&self, machine: &Machine) -> PlanMachine {
+        let values: BTreeMap<&str, String> = machine_values(self.profile, self.site, machine).into_iter().collect();
+        let key_field = machine.roles.iter().find_map(|role| self.profile.role(role.as_str())?.key_field.clone());
+        let key = key_field
+            .and_then(|field| self.values.get(field.as_str()))
+            .filter(|key| !key.is_empty())
+            .or_else(|| self.values.get("ssh_key"));
+        PlanMachine {
+            name: machine.name.clone(),
+            roles: machine.roles.clone(),
+            address: machine.address,
+            public_address: machine.public_address.clone(),
+            user: values.get("user").cloned().unwrap_or_default(),
+            key: absolute(key.unwrap_or_default(), &self.place.home),
+        }
+    }
+
+    // --- files ---
+
+    fn file(&mut self, file: &FileSpec) -> PlanFile {
+        let key = format!("file.{}", file.target);
+        let path = self.path(&key, &file.target);
+        let content = match &file.origin {
+            FileOrigin::Create { text } => FileContent::Create { text: self.expand(&key, text) },
+            FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
+            FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
+            FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
+        };
+        PlanFile { path, secret: file.secret, content }
+    }
+
+    fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {
+        let template = self.path(key, &edit.template);
+        let fallback = match self.source_path(&edit.template) {
+            Some((source, rest)) => format!("{}/{rest}", self.place.fetched.get(&source).cloned().unwrap_or_default()),
+            None => template.clone(),
+        };
+        let format = FileFormat::of(target).unwrap_or(FileFormat::Hcl);
+        let mut edits = Vec::new();
+        for (table, make) in [(&edit.set, true), (&edit.add, false)] {
+            for (name, value) in table {
+                let entries: Vec<(Option<String>, String, &toml::Value)> = match (format, value) {
+                    (FileFormat::Ini, toml::Value::Table(inner)) => {
+                        inner.iter().map(|(key, value)| (Some(name.clone()), key.clone(), value)).collect()
+                    }
+                    _ => vec![(None, name.clone(), value)],
+                };
+                for (section, key_name, value) in entries {
+                    let value = self.toml_value(&format!("{key}.{name}"), value);
+                    edits.push(if make {
+                        Edit::Set { section, key: key_name, value }
+                    } else {
+                        Edit::Add { section, key: key_name, value }
+                    });
+                }
+            }
+        }
+        for (group, section) in &edit.section {
+            let machines: Vec<Machine> = self.site.with_role(section.each.as_str()).cloned().collect();
+            let lines =
+                machines.iter().map(|machine| self.machine_text(&format!("{key}.section.{group}"), &section.line, machine)).collect();
+            edits.push(Edit::Hosts { group: group.clone(), lines });
+        }
+        if let Some(knobs) = edit.advanced.as_ref().and_then(|name| self.site.advanced.get(name)) {
+            edits.extend(knobs.iter().map(|(key, value)| Edit::Set { section: None, key: key.clone(), value: value.clone() }));
+        }
+        FileContent::Edit { template, fallback, format, edits }
+    }
+
+    /// Fills in a value; a text that is one `${field}` takes the type of the field.
+    fn toml_value(&mut self, key: &str, value: &toml::Value) -> toml::Value {
+        match value {
+            toml::Value::String(text) => {
+                let only = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}'));
+                if let Some(typed) = only.and_then(|name| self.site.answers.get(name))
+                    && !matches!(typed, super::field::Value::Text(_))
+                {
+                    return typed.to_toml();
+                }
+                toml::Value::String(self.expand(key, text))
+            }
+            toml::Value::Array(list) => toml::Value::Array(list.iter().map(|value| self.toml_value(key, value)).collect()),
+            other => other.clone(),
+        }
+    }
+
+    fn machine_text(&mut self, key: &str, text: &str, machine: &Machine) -> String {
+        let own: BTreeMap<String, String> =
+            machine_values(self.profile, self.site, machine).into_iter().map(|(item, value)| (format!("machine.{item}"), value)).collect();
+        match expand(text, &|name| own.get(name).cloned().or_else(|| self.values.get(name).map(str::to_owned))) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(KeyProblem { key: key.to_owned(), message: error.to_string() });
+                String::new()
+            }
+        }
+    }
+
+    // --- checks ---
+
+    fn check(&mut self, check: &CheckSpec) -> CheckSpec {
+        let key = format!("check.{}", check.id);
+        let mut check = check.clone();
+        check.remedy = self.expand(&key, &check.remedy);
+        match &mut check.kind {
+            CheckKind::Certificate { chain, key: private, names, .. } => {
+                *chain = self.path(&key, chain);
+                *private = self.path(&key, private);
+                *names = names.iter().map(|name| self.expand(&key, name)).filter(|name| !name.is_empty()).collect();
+            }
+            CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
+            CheckKind::Command { argv, dir, kubeconfig, .. } => {
+                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
+                *dir = dir.as_ref().map(|dir| self.path(&key, dir));
+                *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
+            }
+            CheckKind::Dns { records } => {
+                for record in records.iter_mut() {
+                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
+                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
+                }
+            }
+            CheckKind::Http { url, address, .. } => {
+                *url = self.expand(&key, url);
+                *address = address.as_ref().map(|address| self.expand(&key, address));
+            }
+            CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
+            _ => {}
+        }
+        check
+    }
+
+    // --- phases and steps ---
+
+    fn phase(&mut self, phase: &Phase, files: &[PlanFile]) -> PlanPhase {
+        let present: Vec<_> =
+            self.profile.phases.iter().filter(|other| self.site.holds(other.when.as_ref())).map(|other| other.id.clone()).collect();
+        let known = |list: &[super::ids::PhaseId]| list.iter().filter(|id| present.contains(id)).cloned().collect();
+        let reads: BTreeMap<FieldId, String> = phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        let steps: Vec<PlanStep> = phase
+            .steps
+            .iter()
+            .filter(|step| self.site.holds(step.when.as_ref()))
+            .map(|step| self.step(phase, step, files, &reads))
+            .collect();
+        PlanPhase {
+            id: phase.id.clone(),
+            title: phase.title.clone(),
+            help: phase.help.clone(),
+            needs: known(&phase.needs),
+            after: known(&phase.after),
+            reads,
+            expect_minutes: phase.expect_minutes,
+            skip: phase.skip.clone(),
+            steps,
+        }
+    }
+
+    /// What a phase reads of a field: its value, or the reference to the secret.
+    fn read(&self, field: &FieldId) -> String {
+        let secret = self.site.secrets.get(field).map(ToString::to_string);
+        secret.unwrap_or_else(|| self.values.get(field.as_str()).unwrap_or_default().to_owned())
+    }
+
+    fn step(&mut self, phase: &Phase, step: &Step, files: &[PlanFile], reads: &BTreeMap<FieldId, String>) -> PlanStep {
+        let key = format!("phase.{}.step.{}", phase.id, step.id);
+        let dir = step.dir.as_ref().map(|dir| self.path(&key, dir));
+        let mut env: BTreeMap<String, String> = step.env.iter().map(|(name, text)| (name.clone(), self.expand(&key, text))).collect();
+        if let Some(kubeconfig) = &step.kubeconfig {
+            env.insert("KUBECONFIG".into(), self.path(&key, kubeconfig));
+        }
+        let (action, title) = self.action(&key, step, dir.as_deref(), files, &mut env);
+        let prompts = step
+            .prompts
+            .iter()
+            .map(|prompt| super::profile::Prompt { answer: self.expand(&key, &prompt.answer), ..prompt.clone() })
+            .collect();
+        let mut planned = PlanStep {
+            id: step.id.clone(),
+            title: step.title.clone().unwrap_or(title),
+            dir,
+            env,
+            repeat: step.repeat,
+            verify: step.verify.clone(),
+            unless: step.unless.clone(),
+            on_retry: step.on_retry,
+            terminal: step.terminal,
+            prompts,
+            slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
+            action,
+            digest: String::new(),
+        };
+        let written: Vec<&PlanFile> = match &planned.action {
+            Action::Write { paths } => files.iter().filter(|file| paths.contains(&file.path)).collect(),
+            _ => Vec::new(),
+        };
+        planned.digest = self.digest(&(&planned, written, reads));
+        planned
+    }
+
+    fn action(
+        &mut self,
+        key: &str,
+        step: &Step,
+        dir: Option<&str>,
+        files: &[PlanFile],
+        env: &mut BTreeMap<String, String>,
+    ) -> (Action, String) {
+        match &step.action {
+            StepKind::Command(argv) => {
+                let argv: Vec<String> = argv.iter().map(|word| self.expand(key, word)).collect();
+                let title = argv.first().cloned().unwrap_or_default();
+                (Action::Command { argv }, title)
+            }
+            StepKind::Ansible(spec) => {
+                env.extend(ansible_environment(&self.place.known_hosts));
+                (self.ansible(key, spec, dir, files), format!("Playbook {}", spec.playbook))
+            }
+            StepKind::Terraform(spec) => {
+                for (name, value) in [("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0"), ("CHECKPOINT_DISABLE", "1")] {
+                    env.insert(name.into(), value.into());
+                }
+                let action = Action::Terraform { var_files: spec.var_files.clone(), resources: spec.resources };
+                (action, format!("Terraform in {}", dir.unwrap_or_default()))
+            }
+            StepKind::Ssh(spec) => (self.ssh(key, spec), format!("Command on machines with role {}", spec.role)),
+            StepKind::Write(WriteSpec::All(_)) => {
+                (Action::Write { paths: files.iter().map(|file| file.path.clone()).collect() }, "Write the site's files".into())
+            }
+            StepKind::Write(WriteSpec::Targets(targets)) => {
+                let paths: Vec<String> = targets.iter().map(|target| self.path(key, target)).collect();
+                // A file whose condition does not hold is not in the plan, and so not written.
+                let paths = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                (Action::Write { paths }, "Write files".into())
+            }
+            StepKind::Wait(spec) => {
+                let title = self.profile.check(spec.check.as_str()).map_or_else(String::new, |check| format!("Wait: {}", check.title));
+                let action =
+                    Action::Wait { check: spec.check.clone(), every_seconds: spec.every_seconds, timeout_minutes: spec.timeout_minutes };
+                (action, title)
+            }
+            StepKind::Ask(spec) => {
+                let (text, detail) = (self.expand(key, &spec.text), self.expand(key, &spec.detail));
+                (Action::Ask { text: text.clone(), detail, field: spec.field.clone(), optional: spec.optional.clone() }, text)
+            }
+            StepKind::Check(checks) => (Action::Check { checks: checks.clone() }, "Check".into()),
+        }
+    }
+
+    fn ansible(&mut self, key: &str, spec: &AnsibleSpec, dir: Option<&str>, files: &[PlanFile]) -> Action {
+        let mut argv = vec!["ansible-playbook".to_owned()];
+        if let Some(forks) = spec.forks {
+            argv.extend(["-f".to_owned(), forks.to_string()]);
+        }
+        argv.extend(["-i".to_owned(), spec.inventory.clone()]);
+        if let Some(limit) = &spec.limit {
+            argv.extend(["--limit".to_owned(), self.expand(key, limit)]);
+        }
+        for argument in &spec.arguments {
+            argv.push(self.expand(key, argument));
+        }
+        argv.push(spec.playbook.clone());
+        let inventory = dir.map_or_else(|| spec.inventory.clone(), |dir| format!("{dir}/{}", spec.inventory));
+        let mut model: BTreeMap<String, BTreeMap<String, Option<String>>> = BTreeMap::new();
+        for file in files.iter().filter(|file| file.path == inventory) {
+            let FileContent::Edit { edits, .. } = &file.content else { continue };
+            for edit in edits {
+                let Edit::Hosts { group, lines } = edit else { continue };
+                model.insert(group.clone(), lines.iter().filter_map(|line| host_line(line)).collect());
+            }
+        }
+        let each = spec
+            .tasks_each
+            .as_ref()
+            .map_or(0, |each| each.tasks * u32::try_from(self.site.with_role(each.role.as_str()).count()).unwrap_or(u32::MAX));
+        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
+    }
+
+    fn ssh(&mut self, key: &str, spec: &SshSpec) -> Action {
+        let machines: Vec<Machine> = self.site.with_role(spec.role.as_str()).cloned().collect();
+        let mut commands = Vec::new();
+        for machine in &machines {
+            let planned = self.machine(machine);
+            let command = self.machine_text(key, &spec.command, machine);
+            let command = if spec.sudo { format!("sudo -n sh -c {}", shell_quote(&command)) } else { command };
+            let mut argv = vec!["ssh".to_owned()];
+            argv.extend(ssh_options(&self.place.known_hosts));
+            argv.extend(["-i".to_owned(), planned.key, format!("{}@{}", planned.user, machine.address), command]);
+            commands.push(argv);
+        }
+        let save = spec.save.as_ref().map(|path| self.path(key, path));
+        Action::Ssh { commands, machines: machines.into_iter().map(|machine| machine.name).collect(), save }
+    }
+
+    fn digest<T: Serialize>(&self, value: &T) -> String {
+        // The MAC takes keys of any length, and these types always serialise.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.place.digest_key) else { return String::new() };
+        mac.update(&serde_json::to_vec(value).unwrap_or_default());
+        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// `~` and `~/…` with the operator's home folder.
+fn absolute(text: &str, home: &str) -> String {
+    match text.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{home}{rest}"),
+        _ => text.to_owned(),
+    }
+}
+
+fn machine_values(profile: &Profile, site: &Site, machine: &Machine) -> Vec<(&'static str, String)> {
+    let answer = |field: &str| site.answers.get(field).map(ToString::to_string).filter(|text| !text.is_empty());
+    let role_user =
+        machine.roles.iter().find_map(|role| profile.role(role.as_str())?.user_field.as_ref().and_then(|field| answer(field.as_str())));
+    let user = machine.user.clone().or(role_user).or_else(|| answer("ssh_user")).unwrap_or_else(|| "ubuntu".into());
+    vec![
+        ("name", machine.name.to_string()),
+        ("address", machine.address.to_string()),
+        ("public_address", machine.public_address.clone().unwrap_or_else(|| machine.address.to_string())),
+        ("user", user),
+    ]
+}
+
+/// `NAME ansible_host=ADDRESS …` → (name, address).
+fn host_line(line: &str) -> Option<(String, Option<String>)> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?.to_owned();
+    Some((name, words.find_map(|word| word.strip_prefix("ansible_host=")).map(str::to_owned)))
+}
+
+/// Options of every `ssh` this program or Ansible starts: the site's own known hosts, never a question, dead links noticed.
+#[must_use]
+pub fn ssh_options(known_hosts: &str) -> Vec<String> {
+    let options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=8"];
+    let mut words: Vec<String> = vec!["-o".into(), format!("UserKnownHostsFile={known_hosts}")];
+    words.extend(options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
+    words
+}
+
+/// The environment of every Ansible command (turing-kit §3: common env). Host key checking is on, against the site's own known hosts.
+fn ansible_environment(known_hosts: &str) -> Vec<(String, String)> {
+    let ssh = format!("-o ControlMaster=auto -o ControlPersist=60s {}", ssh_options(known_hosts).join(" "));
+    [
+        ("ANSIBLE_NOCOLOR", "1"),
+        ("ANSIBLE_RETRY_FILES_ENABLED", "0"),
+        ("ANSIBLE_HOST_KEY_CHECKING", "True"),
+        ("ANSIBLE_SSH_ARGS", ssh.as_str()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// Quotes a text for a POSIX shell.
+#[must_use]
+pub fn shell_quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The names a text of the profile may use; for `profiles check`.
+#[must_use]
+pub fn unknown_names(profile: &Profile, text: &str, with_machine: bool) -> Vec<String> {
+    let derived = |name: &str| profile.derive.iter().any(|(known, _)| known == name);
+    let known = |name: &str| -> bool {
+        let mut parts = name.splitn(3, '.');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some("home" | "user" | "known_hosts" | "program"), None, None) => true,
+            (Some("site"), Some("dir"), None) => true,
+            (Some("source" | "checkout"), Some(source), None) => profile.sources.contains_key(source),
+            (Some("machine"), Some("name" | "address" | "public_address" | "user"), None) => with_machine,
+            (Some("machine"), Some(_), Some("name" | "address" | "public_address" | "user")) => true,
+            (Some("role"), Some(role), Some("names" | "addresses" | "count" | "first" | "first_name" | "first_public")) => {
+                profile.role(role).is_some()
+            }
+            (Some("secret"), Some(field), None) => profile.field(field).is_some_and(|field| field.kind == FieldKind::Secret),
+            _ => derived(name) || profile.field(name).is_some_and(|field| field.kind != FieldKind::Secret),
+        }
+    };
+    names(text).into_iter().filter(|name| !known(name)).collect()
+}

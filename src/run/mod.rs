@@ -1,0 +1,1 @@
+//! What happened in a run and what comes next. Pure: no clock, files, network or processes.
