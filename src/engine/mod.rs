@@ -1,1 +1,3 @@
 //! Executes a plan: effects through adapters; owns the journal.
+
+pub mod client;

@@ -413,7 +413,8 @@ impl Planner<'_> {
             }
             StepKind::Ask(spec) => {
                 let (text, detail) = (self.expand(key, &spec.text), self.expand(key, &spec.detail));
-                (Action::Ask { text: text.clone(), detail, field: spec.field.clone(), optional: spec.optional.clone() }, text)
+                let field = spec.field.as_ref().and_then(|field| self.profile.field(field.as_str())).cloned().map(Box::new);
+                (Action::Ask { text: text.clone(), detail, field, optional: spec.optional.clone() }, text)
             }
             StepKind::Check(checks) => (Action::Check { checks: checks.clone() }, "Check".into()),
         }
