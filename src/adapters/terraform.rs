@@ -89,7 +89,7 @@ impl Root {
         let action = change.and_then(|change| change.get("action")).and_then(Value::as_str).unwrap_or_default();
         let address = change.and_then(|change| change.get("resource")?.get("addr")?.as_str()).unwrap_or_default().to_owned();
         if matches!(action, "delete" | "replace" | "remove") && !self.destroys.contains(&address) {
-            self.destroys.push(address);
+            self.destroys.push(address.clone());
         }
         if matches!(action, "create" | "update" | "delete" | "replace") && !self.applying {
             self.announced.insert(address);

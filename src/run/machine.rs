@@ -184,6 +184,12 @@ impl Machine {
         !matches!(self.doing, Doing::Nothing | Doing::Halted)
     }
 
+    /// Whether a step, a gate or a need is under way: something that ends by itself.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        matches!(self.doing, Doing::Gate(_) | Doing::Need(_) | Doing::Step(..))
+    }
+
     /// The phases still to be run, in order.
     #[must_use]
     pub fn queue(&self) -> &[PhaseId] {
