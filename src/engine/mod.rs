@@ -1,1 +1,2 @@
 //! Executes a plan: effects through adapters; owns the journal.
+pub mod ports;

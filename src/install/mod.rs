@@ -1,9 +1,12 @@
 //! What an installation is: profiles, sites, checks and plans. Pure: no clock, files, network or processes.
 
 pub mod check;
+pub mod facts;
 pub mod field;
 pub mod ids;
+pub mod inquiry;
 pub mod interpolate;
+pub mod judge;
 pub mod plan;
 pub mod planner;
 pub mod problem;
