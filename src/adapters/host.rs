@@ -126,6 +126,12 @@ pub fn parse(marker: &str, output: &[u8]) -> Result<Answer, AnswerError> {
     Ok(Answer { facts, clock: raw.number("now") })
 }
 
+/// Where in an output the machine's clock stands, bytes; to tell when it was read.
+#[must_use]
+pub fn clock_offset(marker: &str, output: &[u8]) -> Option<usize> {
+    memchr::memmem::find(output, format!("{marker} now=").as_bytes())
+}
+
 /// The lines of one answer: `KEY=VALUE` by key, `KEY|LINE` by key.
 struct Raw<'a> {
     values: BTreeMap<&'a str, Vec<&'a str>>,

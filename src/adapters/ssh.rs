@@ -56,14 +56,22 @@ impl Default for Limits {
 pub struct Output {
     /// stdout and stderr, up to the limit.
     pub bytes: Vec<u8>,
-    /// Whether there was more than the limit.
+    /// Whether there was more than the limit; the rest was not read.
     pub flooded: bool,
     /// Exit code, where the command ended by itself.
     pub exit: Option<i32>,
-    /// From sending the command to its first output.
-    pub first_output: Duration,
+    /// When bytes arrived, counted from sending the command: how many there were then in all.
+    pub arrivals: Vec<(usize, Duration)>,
     /// When the command was sent.
     pub sent: std::time::SystemTime,
+}
+
+impl Output {
+    /// How long after sending the command the byte at `offset` was here.
+    #[must_use]
+    pub fn arrived(&self, offset: usize) -> Option<Duration> {
+        self.arrivals.iter().find(|(count, _)| *count > offset).map(|(_, after)| *after)
+    }
 }
 
 /// Ends sessions from outside: closes their sockets, at once or as soon as they are open.
@@ -309,15 +317,15 @@ fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Resu
     let _ = channel.write_all(input).and_then(|()| channel.flush());
     let _ = channel.send_eof();
     let mut bytes = Vec::new();
-    let mut first_output = None;
+    let mut arrivals = Vec::new();
     let mut buffer = [0_u8; 16 * 1024];
     let flooded = loop {
         match channel.read(&mut buffer) {
             Ok(0) => break false,
             Ok(count) => {
-                first_output.get_or_insert_with(|| start.elapsed());
                 let room = limit.saturating_sub(bytes.len());
                 bytes.extend_from_slice(&buffer[..count.min(room)]);
+                arrivals.push((bytes.len(), start.elapsed()));
                 if count > room {
                     break true;
                 }
@@ -327,5 +335,5 @@ fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Resu
         }
     };
     let exit = if !flooded && channel.wait_close().is_ok() { channel.exit_status().ok() } else { None };
-    Ok(Output { bytes, flooded, exit, first_output: first_output.unwrap_or_else(|| start.elapsed()), sent })
+    Ok(Output { bytes, flooded, exit, arrivals, sent })
 }
