@@ -129,7 +129,8 @@ impl Playbook {
             let found = counts.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             found.and_then(|number| number.parse().ok()).unwrap_or(0)
         };
-        let recap = Recap { changed: count("changed"), failed: count("failed"), unreachable: count("unreachable"), ignored: count("ignored") };
+        let recap =
+            Recap { changed: count("changed"), failed: count("failed"), unreachable: count("unreachable"), ignored: count("ignored") };
         self.recap.insert(host.trim().to_owned(), recap);
     }
 

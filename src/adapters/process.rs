@@ -73,7 +73,11 @@ fn start_on_terminal(start: &Start<'_>, own: &Path) -> io::Result<Started> {
     let name = ptsname(&master, Vec::new())?;
     let name = name.to_str().map_err(io::Error::other)?;
     // Opening it here must not make it this process's own terminal.
-    let slave = rustix::fs::open(name, rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let slave = rustix::fs::open(
+        name,
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
     let size = rustix::termios::Winsize { ws_row: 50, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size)?;
     let mut command = Command::new(own);
@@ -147,9 +151,13 @@ impl Output {
                 return Ok(Look::End);
             }
             let ready: Vec<usize> = {
-                let mut fds: Vec<PollFd<'_>> =
-                    open.iter().filter_map(|number| self.streams[*number].as_ref()).map(|file| PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)).collect();
-                let timeout = Timespec { tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(patience.subsec_nanos()) };
+                let mut fds: Vec<PollFd<'_>> = open
+                    .iter()
+                    .filter_map(|number| self.streams[*number].as_ref())
+                    .map(|file| PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN))
+                    .collect();
+                let timeout =
+                    Timespec { tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(patience.subsec_nanos()) };
                 match poll(&mut fds, Some(&timeout)) {
                     Ok(0) => return Ok(Look::Quiet),
                     Ok(_) => {}

@@ -120,14 +120,24 @@ impl Root {
             return None;
         }
         let longest = self.running.iter().max_by_key(|(_, elapsed)| **elapsed);
-        let doing = longest.map_or_else(|| self.doing.clone(), |(address, elapsed)| {
-            if *elapsed > 0 { format!("{address} ({elapsed} s)") } else { address.clone() }
-        });
+        let doing = longest.map_or_else(
+            || self.doing.clone(),
+            |(address, elapsed)| {
+                if *elapsed > 0 { format!("{address} ({elapsed} s)") } else { address.clone() }
+            },
+        );
         let part = |(module, (begun, done)): (&String, &(u64, u64))| {
             let name = if module.is_empty() { "root".to_owned() } else { module.clone() };
             (name, format!("{done}/{begun}"))
         };
-        Some(Progress { done: self.done, total: self.planned, unit: "resources".into(), doing, parts: self.modules.iter().map(part).collect(), ..Progress::default() })
+        Some(Progress {
+            done: self.done,
+            total: self.planned,
+            unit: "resources".into(),
+            doing,
+            parts: self.modules.iter().map(part).collect(),
+            ..Progress::default()
+        })
     }
 
     /// What the plan would destroy or replace.

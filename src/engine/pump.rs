@@ -250,7 +250,9 @@ impl Pump {
             }
             *count += 1;
             if *count > prompt.times {
-                pumped.error.get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
+                pumped
+                    .error
+                    .get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
                 return;
             }
             if let Some(input) = &mut self.input

@@ -162,7 +162,10 @@ fn not_started(command: &CommandSpec, typed: &str, error: &io::Error) -> Outcome
         let dir = command.dir.as_deref().unwrap_or(Path::new("")).display();
         (format!("the folder {dir} does not exist"), "an earlier phase makes it: run that again".to_owned())
     } else if error.kind() == io::ErrorKind::NotFound {
-        (format!("the program '{program}' is not installed or not on PATH"), format!("install {program} on the deployment node, then retry"))
+        (
+            format!("the program '{program}' is not installed or not on PATH"),
+            format!("install {program} on the deployment node, then retry"),
+        )
     } else {
         (format!("'{program}' cannot be started: {error}"), String::new())
     };
@@ -205,7 +208,8 @@ fn judge(command: &CommandSpec, typed: &str, status: io::Result<ExitStatus>, sto
     }
     if !pumped.destroys.is_empty() {
         let count = pumped.destroys.len();
-        let mut failure = failure(format!("the plan would destroy or replace {count} resource(s); nothing was changed"), status.code(), None);
+        let mut failure =
+            failure(format!("the plan would destroy or replace {count} resource(s); nothing was changed"), status.code(), None);
         failure.destroys = pumped.destroys;
         return Outcome::Failed(failure);
     }

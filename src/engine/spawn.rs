@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 
 use super::attempt::{AttemptSpec, Ended, Holder, VERB, events, is_locked, log, make_dir, read_exit, read_holder};
-use super::ports::Spawn;
+use super::ports::{BoxFuture, Clock, Report, Spawn};
 use crate::run::event::{Failure, Outcome, Progress};
 
 /// How often a running attempt is looked at.
@@ -23,37 +22,33 @@ const EVERY: Duration = Duration::from_millis(100);
 pub struct ProcessSpawn {
     /// This program.
     pub program: PathBuf,
-    /// The site's runner lock.
-    pub lock: PathBuf,
 }
 
 impl Spawn for ProcessSpawn {
-    fn run(&self, spec: AttemptSpec, progress: Box<dyn Fn(Progress) + Send>) -> BoxFuture<'static, Ended> {
+    fn run(&self, spec: AttemptSpec, report: Report) -> BoxFuture<'static, Ended> {
         let program = self.program.clone();
         Box::pin(async move {
             let dir = spec.dir.clone();
             match start(&program, &spec).await {
-                Ok(child) => follow(child, &dir, progress).await,
+                Ok(child) => follow(child, &dir, report).await,
                 Err(error) => failed(format!("the attempt cannot be started: {error}")),
             }
         })
     }
 
-    fn adopt(&self, dir: PathBuf, progress: Box<dyn Fn(Progress) + Send>) -> BoxFuture<'static, Option<Ended>> {
-        let lock = self.lock.clone();
+    fn adopt(&self, dir: PathBuf, lock: PathBuf, report: Report) -> BoxFuture<'static, Option<Ended>> {
         Box::pin(async move {
             let mut watch = Watch::new(&dir);
             let mut every = tokio::time::interval(EVERY);
             while read_exit(&dir).is_none() && is_locked(&lock) {
                 every.tick().await;
-                watch.look(&progress);
+                watch.look(&report);
             }
             read_exit(&dir)
         })
     }
 
-    fn cancel(&self, dir: PathBuf, now: bool) -> BoxFuture<'static, ()> {
-        let lock = self.lock.clone();
+    fn cancel(&self, dir: PathBuf, lock: PathBuf, now: bool) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             // The number is believed only while the lock is held, and for the attempt that is meant.
             let holder = read_holder::<Holder>(&lock).filter(|holder| is_locked(&lock) && holder.dir == dir);
@@ -61,6 +56,16 @@ impl Spawn for ProcessSpawn {
                 let _ = kill_process(pid, if now { Signal::USR1 } else { Signal::TERM });
             }
         })
+    }
+}
+
+/// The system's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
     }
 }
 
@@ -82,17 +87,17 @@ async fn start(program: &Path, spec: &AttemptSpec) -> std::io::Result<tokio::pro
     Ok(child)
 }
 
-async fn follow(mut child: tokio::process::Child, dir: &Path, progress: Box<dyn Fn(Progress) + Send>) -> Ended {
+async fn follow(mut child: tokio::process::Child, dir: &Path, report: Report) -> Ended {
     let mut watch = Watch::new(dir);
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             status = child.wait() => {
-                watch.look(&progress);
+                watch.look(&report);
                 return read_exit(dir).unwrap_or_else(|| lost(dir, status.ok().map(|status| status.to_string())));
             }
-            _ = every.tick() => watch.look(&progress),
+            _ = every.tick() => watch.look(&report),
         }
     }
 }

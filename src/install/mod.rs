@@ -2,9 +2,12 @@
 
 pub mod change;
 pub mod check;
+pub mod facts;
 pub mod field;
 pub mod ids;
+pub mod inquiry;
 pub mod interpolate;
+pub mod judge;
 pub mod plan;
 pub mod planner;
 pub mod problem;

@@ -1,0 +1,318 @@
+//! Names, ports and web addresses as the deployment node sees them.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer};
+
+/// How much of a web page is read, bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Where DNS is configured.
+const HOSTS_FILE: &str = "/etc/hosts";
+
+/// Asks the configured servers for the IPv4 addresses of a name, past every cache of our own, and `/etc/hosts` beside them.
+pub async fn addresses(name: &str, limit: Duration) -> DnsAnswer {
+    let hosts_file = std::fs::read_to_string(HOSTS_FILE).map(|text| in_hosts_file(&text, name)).unwrap_or_default();
+    match hickory_resolver::system_conf::read_system_conf() {
+        Ok((config, options)) => addresses_from(config, options, hosts_file, name, limit).await,
+        Err(error) => {
+            let reason = format!("/etc/resolv.conf cannot be used: {error}");
+            DnsAnswer { outcome: DnsOutcome::Failed(reason), hosts_file, servers: Vec::new() }
+        }
+    }
+}
+
+/// The same with a configuration of the caller's.
+async fn addresses_from(
+    config: ResolverConfig,
+    mut options: ResolverOpts,
+    hosts_file: Vec<IpAddr>,
+    name: &str,
+    limit: Duration,
+) -> DnsAnswer {
+    let servers: Vec<String> = config.name_servers().iter().map(|server| server.ip.to_string()).collect();
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = limit / 3;
+    options.attempts = 2;
+    let outcome = match tokio::time::timeout(limit, look_up(config, options, name)).await {
+        Ok(outcome) => outcome,
+        Err(_) => DnsOutcome::Timeout,
+    };
+    DnsAnswer { outcome, hosts_file, servers }
+}
+
+async fn look_up(config: ResolverConfig, options: ResolverOpts, name: &str) -> DnsOutcome {
+    if config.name_servers().is_empty() {
+        return DnsOutcome::Failed("/etc/resolv.conf names no server".to_owned());
+    }
+    // A final dot keeps search domains out: they would make a wrong name look right.
+    let Ok(full) = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))) else {
+        return DnsOutcome::Failed(format!("'{name}' is not a DNS name"));
+    };
+    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build();
+    let resolver = match resolver {
+        Ok(resolver) => resolver,
+        Err(error) => return DnsOutcome::Failed(error.to_string()),
+    };
+    match resolver.lookup(full, RecordType::A).await {
+        Ok(found) => {
+            let (mut addresses, mut through) = (Vec::new(), Vec::new());
+            for record in found.answers() {
+                match &record.data {
+                    RData::A(address) => addresses.push(IpAddr::V4(address.0)),
+                    RData::CNAME(target) => through.push(target.0.to_string().trim_end_matches('.').to_owned()),
+                    _ => {}
+                }
+            }
+            addresses.sort();
+            if addresses.is_empty() { DnsOutcome::NoAddress } else { DnsOutcome::Addresses { addresses, through } }
+        }
+        Err(NetError::Timeout) => DnsOutcome::Timeout,
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
+            ResponseCode::NXDomain => DnsOutcome::NoSuchName,
+            ResponseCode::NoError => DnsOutcome::NoAddress,
+            code => DnsOutcome::ServerError(code.to_string()),
+        },
+        Err(NetError::Dns(DnsError::ResponseCode(code))) => DnsOutcome::ServerError(code.to_string()),
+        Err(error) => DnsOutcome::Failed(error.to_string()),
+    }
+}
+
+/// The addresses a hosts file gives for a name.
+fn in_hosts_file(text: &str, name: &str) -> Vec<IpAddr> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    lines
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let address: IpAddr = words.next()?.parse().ok()?;
+            words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
+        })
+        .collect()
+}
+
+/// Tries a TCP connection; with `banner`, waits for the first line the other side sends.
+pub async fn tcp(address: IpAddr, port: u16, banner: bool, limit: Duration) -> TcpAnswer {
+    let place = SocketAddr::new(address, port);
+    let mut stream = match tokio::time::timeout(limit, TcpStream::connect(place)).await {
+        Err(_) => return TcpAnswer::Silent(millis(limit)),
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return match error.kind() {
+                ErrorKind::ConnectionRefused => TcpAnswer::Refused,
+                ErrorKind::TimedOut => TcpAnswer::Silent(millis(limit)),
+                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::PermissionDenied => {
+                    TcpAnswer::Unreachable(error.to_string())
+                }
+                _ => TcpAnswer::Failed(error.to_string()),
+            };
+        }
+    };
+    if !banner {
+        return TcpAnswer::Open { banner: None };
+    }
+    let mut line = [0_u8; 256];
+    let line = match tokio::time::timeout(limit, stream.read(&mut line)).await {
+        Ok(Ok(count)) => String::from_utf8_lossy(&line[..count]).lines().next().unwrap_or_default().trim().to_owned(),
+        _ => String::new(),
+    };
+    TcpAnswer::Open { banner: Some(line) }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Sends a GET request, through the system's proxy unless `address` says where to connect; redirects are shown, not followed.
+pub async fn http(url: &str, address: Option<&str>, insecure: bool, limit: Duration) -> HttpAnswer {
+    match request(url, address, insecure, limit).await {
+        Ok(answer) => answer,
+        Err(Failure::Own(reason)) => HttpAnswer::Failed(reason),
+        Err(Failure::Request(error)) => {
+            let reason = causes(&error);
+            if error.is_timeout() {
+                HttpAnswer::Timeout
+            } else if reason.contains("certificate") {
+                HttpAnswer::Certificate(reason)
+            } else if error.is_connect() {
+                HttpAnswer::Connect(reason)
+            } else {
+                HttpAnswer::Failed(reason)
+            }
+        }
+    }
+}
+
+enum Failure {
+    Own(String),
+    Request(reqwest::Error),
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Request(error)
+    }
+}
+
+async fn request(url: &str, address: Option<&str>, insecure: bool, limit: Duration) -> Result<HttpAnswer, Failure> {
+    let url = reqwest::Url::parse(url).map_err(|error| Failure::Own(format!("'{url}' is not a web address: {error}")))?;
+    let mut builder = reqwest::Client::builder().timeout(limit).connect_timeout(limit).redirect(reqwest::redirect::Policy::none());
+    builder = builder.danger_accept_invalid_certs(insecure).user_agent(concat!("mosip-setup/", env!("CARGO_PKG_VERSION")));
+    if let Some(address) = address {
+        let address: IpAddr = address.parse().map_err(|_| Failure::Own(format!("'{address}' is not an address")))?;
+        // Port 0 leaves the port to the URL.
+        builder = builder.no_proxy().resolve(url.host_str().unwrap_or_default(), SocketAddr::new(address, 0));
+    }
+    let mut response = builder.build()?.get(url).send().await?;
+    let status = response.status().as_u16();
+    let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = BODY_LIMIT.saturating_sub(body.len());
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() >= BODY_LIMIT {
+            break;
+        }
+    }
+    Ok(HttpAnswer::Answer { status, body: String::from_utf8_lossy(&body).into_owned(), location })
+}
+
+/// An error with its causes; the outermost alone says little.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut parts = vec![error.to_string()];
+    let mut inner = error.source();
+    while let Some(cause) = inner {
+        let text = cause.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        inner = cause.source();
+    }
+    parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, UdpSocket};
+
+    const SHORT: Duration = Duration::from_millis(900);
+
+    /// A name server on loopback: `answer` makes the reply's flags, response code and answer section from the name asked for.
+    async fn dns(name: &str, answer: fn(&str) -> Option<(u8, Vec<u8>)>) -> DnsOutcome {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let mut packet = [0_u8; 512];
+            loop {
+                let (length, from) = server.recv_from(&mut packet).await.unwrap();
+                let end = 12 + packet[12..length].iter().position(|byte| *byte == 0).unwrap() + 5;
+                let Some((code, section)) = answer("") else { continue };
+                let mut reply = packet[..2].to_vec();
+                reply.extend_from_slice(&[
+                    0x81,
+                    0x80 | code,
+                    0,
+                    1,
+                    0,
+                    u8::from(!section.is_empty()) * section[..1.min(section.len())].first().copied().unwrap_or(0),
+                    0,
+                    0,
+                    0,
+                    0,
+                ]);
+                reply.extend_from_slice(&packet[12..end]);
+                reply.extend_from_slice(section.get(1..).unwrap_or_default());
+                server.send_to(&reply, from).await.unwrap();
+            }
+        });
+        let mut connection = ConnectionConfig::udp();
+        connection.port = port;
+        let config = ResolverConfig::from_name_servers(vec![NameServerConfig::new("127.0.0.1".parse().unwrap(), true, vec![connection])]);
+        let answer = addresses_from(config, ResolverOpts::default(), Vec::new(), name, SHORT).await;
+        serving.abort();
+        answer.outcome
+    }
+
+    #[tokio::test]
+    async fn answers_of_dns_are_told_apart() {
+        assert_eq!(dns("gone.example.org", |_| Some((3, Vec::new()))).await, DnsOutcome::NoSuchName);
+        assert_eq!(dns("empty.example.org", |_| Some((0, Vec::new()))).await, DnsOutcome::NoAddress);
+        assert_eq!(dns("silent.example.org", |_| None).await, DnsOutcome::Timeout);
+        assert!(matches!(dns("broken.example.org", |_| Some((2, Vec::new()))).await, DnsOutcome::ServerError(_)));
+        // The first byte is the number of records; the name is a pointer to the question.
+        let found = dns("api.example.org", |_| Some((0, vec![1, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 7])));
+        let addresses = vec!["10.0.0.7".parse().unwrap()];
+        assert_eq!(found.await, DnsOutcome::Addresses { addresses: addresses.clone(), through: Vec::new() });
+        let alias = dns("www.example.org", |_| {
+            let mut section = vec![2, 0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 3, 1, b'x', 0];
+            section.extend_from_slice(&[1, b'x', 0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 7]);
+            Some((0, section))
+        });
+        assert_eq!(alias.await, DnsOutcome::Addresses { addresses, through: vec!["x".into()] });
+    }
+
+    #[test]
+    fn a_hosts_file_is_read() {
+        let text = "127.0.0.1 localhost\n10.0.0.7\tapi.example.org API-Internal.example.org # lab\n# 10.0.0.8 api.example.org\n";
+        assert_eq!(in_hosts_file(text, "api-internal.example.org"), ["10.0.0.7".parse::<IpAddr>().unwrap()]);
+        assert!(in_hosts_file(text, "example.org").is_empty());
+    }
+
+    #[tokio::test]
+    async fn ports_are_told_apart() {
+        let local: IpAddr = "127.0.0.1".parse().unwrap();
+        let listener = TcpListener::bind((local, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let speaking = tokio::spawn(async move {
+            let (mut first, _) = listener.accept().await.unwrap();
+            first.write_all(b"SSH-2.0-Test\r\nmore").await.unwrap();
+            let (second, _) = listener.accept().await.unwrap();
+            (first, second, listener)
+        });
+        assert_eq!(tcp(local, port, true, SHORT).await, TcpAnswer::Open { banner: Some("SSH-2.0-Test".into()) });
+        assert_eq!(tcp(local, port, true, Duration::from_millis(100)).await, TcpAnswer::Open { banner: Some(String::new()) });
+        drop(speaking.await.unwrap());
+        assert_eq!(tcp(local, port, false, SHORT).await, TcpAnswer::Refused);
+    }
+
+    #[tokio::test]
+    async fn web_answers_are_told_apart() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0_u8; 1024];
+                let count = stream.read(&mut asked).await.unwrap();
+                let flood = String::from_utf8_lossy(&asked[..count]).contains("/flood");
+                stream.write_all(b"HTTP/1.1 302 Found\r\nlocation: /login\r\nconnection: close\r\n\r\nhello").await.unwrap();
+                while flood && stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+            }
+        });
+        let url = |path: &str| format!("http://rancher.example.org:{port}{path}");
+        let long = Duration::from_secs(10);
+        let answer = http(&url("/"), Some("127.0.0.1"), false, long).await;
+        assert_eq!(answer, HttpAnswer::Answer { status: 302, body: "hello".into(), location: Some("/login".into()) });
+        assert!(
+            matches!(http(&url("/flood"), Some("127.0.0.1"), false, long).await, HttpAnswer::Answer { body, .. } if body.len() == BODY_LIMIT)
+        );
+        serving.abort();
+        let _ = serving.await;
+        assert!(matches!(http(&url("/"), Some("127.0.0.1"), false, long).await, HttpAnswer::Connect(_)));
+        assert!(matches!(http("no address", None, false, long).await, HttpAnswer::Failed(_)));
+    }
+}

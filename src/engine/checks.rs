@@ -1,0 +1,337 @@
+//! Runs checks: groups their questions, asks them side by side, judges the answers, and gives findings as they come.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::install::check::{CheckKind, CheckSpec, Finding, Ignores, Target};
+use crate::install::facts::TcpAnswer;
+use crate::install::ids::{CheckId, PhaseId};
+use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
+use crate::install::judge;
+use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
+
+use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
+
+/// Machines asked at the same time.
+pub const MACHINES_AT_ONCE: usize = 16;
+
+/// Names asked at the same time.
+const NAMES_AT_ONCE: usize = 32;
+
+/// Programs run at the same time on the deployment node.
+const PROGRAMS_AT_ONCE: usize = 4;
+
+/// Ports of one machine tried at the same time.
+const PORTS_AT_ONCE: usize = 32;
+
+/// Seconds a command gets that names no limit.
+const COMMAND_SECONDS: u32 = 30;
+
+/// Which checks to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All but those that only phases use.
+    Preflight,
+    /// Those that guard this phase, just before it.
+    Guards(PhaseId),
+    /// Exactly these, for `verify`, `unless`, `wait` and gates: judged whatever they guard.
+    Named(Vec<CheckId>),
+}
+
+/// What to run, and under which circumstances.
+#[derive(Debug, Clone)]
+pub struct CheckRequest<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Which checks.
+    pub scope: Scope,
+    /// Only these of them; none: all.
+    pub only: Option<BTreeSet<CheckId>>,
+    /// Phases that are done.
+    pub done: BTreeSet<PhaseId>,
+    /// Findings the operator lives with.
+    pub ignores: Ignores,
+    /// When everything that has no answer becomes unknown.
+    pub deadline: Duration,
+}
+
+impl<'a> CheckRequest<'a> {
+    /// All checks of the preflight, within two minutes.
+    #[must_use]
+    pub fn preflight(plan: &'a Plan) -> Self {
+        let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
+        Self { plan, scope, only: None, done, ignores, deadline: Duration::from_secs(120) }
+    }
+
+    /// The checks of this request, in the order of the plan.
+    #[must_use]
+    pub fn checks(&self) -> Vec<&'a CheckSpec> {
+        let in_scope = |check: &CheckSpec| match &self.scope {
+            Scope::Preflight => !check.on_demand,
+            Scope::Guards(phase) => !check.on_demand && check.guards.contains(phase),
+            Scope::Named(ids) => ids.contains(&check.id),
+        };
+        let wanted = |check: &CheckSpec| self.only.as_ref().is_none_or(|only| only.contains(&check.id));
+        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check)).collect()
+    }
+
+    /// Why a check is not judged now; none where it is.
+    fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
+        if matches!(self.scope, Scope::Named(_)) {
+            return None;
+        }
+        // A phase that is not part of this plan has nothing left to do.
+        let done = |phase: &PhaseId| self.done.contains(phase) || self.plan.phase(phase.as_str()).is_none();
+        judge::applicable(check, &done).err()
+    }
+}
+
+/// A piece of work that ends in findings.
+type Job<'a> = BoxFuture<'a, Vec<Finding>>;
+
+/// Runs checks. Each finding is sent as soon as it is known; all are returned in the order of the plan, every target of every check
+/// exactly once. Dropping the future stops the work.
+pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: Option<&UnboundedSender<Finding>>) -> Vec<Finding> {
+    let plan = request.plan;
+    let mut expected: Vec<(&CheckSpec, Target)> = Vec::new();
+    let mut findings: HashMap<(CheckId, Target), Finding> = HashMap::new();
+    let mut note = |mut finding: Finding| {
+        judge::apply_ignores(&mut finding, &request.ignores);
+        if let Some(sender) = sender {
+            // Nobody listening any more is no reason to stop: the caller still gets the list.
+            let _ = sender.send(finding.clone());
+        }
+        findings.insert((finding.check.clone(), finding.target.clone()), finding);
+    };
+    let mut active: Vec<&CheckSpec> = Vec::new();
+    for check in request.checks() {
+        let targets = judge::targets(check, plan);
+        expected.extend(targets.iter().map(|target| (check, target.clone())));
+        match request.reason_to_skip(check) {
+            Some(reason) => targets.into_iter().for_each(|target| note(judge::skipped(check, target, &reason))),
+            None => active.push(check),
+        }
+    }
+    let mut jobs = stream::select_all([
+        side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
+        side_by_side(name_jobs(&active, probe), NAMES_AT_ONCE),
+        side_by_side(machine_jobs(plan, &active, probe), MACHINES_AT_ONCE),
+    ]);
+    let end = Instant::now() + request.deadline;
+    while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
+        found.into_iter().for_each(&mut note);
+    }
+    drop(jobs);
+    let late = format!("no answer within {} s", request.deadline.as_secs());
+    let mut ordered = Vec::with_capacity(expected.len());
+    for (check, target) in expected {
+        ordered.push(findings.remove(&(check.id.clone(), target.clone())).unwrap_or_else(|| {
+            let mut finding = judge::unknown(check, target, &late);
+            judge::apply_ignores(&mut finding, &request.ignores);
+            if let Some(sender) = sender {
+                let _ = sender.send(finding.clone());
+            }
+            finding
+        }));
+    }
+    ordered
+}
+
+fn side_by_side(jobs: Vec<Job<'_>>, at_once: usize) -> BoxStream<'_, Vec<Finding>> {
+    stream::iter(jobs).buffer_unordered(at_once).boxed()
+}
+
+/// The way to a machine.
+pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
+    SshLogin {
+        name: machine.name.clone(),
+        address: machine.address.into(),
+        user: machine.user.clone(),
+        key: machine.key.clone(),
+        known_hosts: plan.known_hosts.clone(),
+    }
+}
+
+// --- machines: one session for all checks of a machine ---
+
+fn machine_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let mut jobs: Vec<Job<'a>> = Vec::new();
+    for machine in &plan.machines {
+        let target = Target::Machine(machine.name.clone());
+        let checks: Vec<&'a CheckSpec> =
+            active.iter().copied().filter(|check| check.kind.is_per_machine() && judge::targets(check, plan).contains(&target)).collect();
+        if !checks.is_empty() {
+            jobs.push(Box::pin(machine_job(plan, machine, checks, probe)));
+        }
+    }
+    jobs
+}
+
+async fn machine_job(plan: &Plan, machine: &PlanMachine, checks: Vec<&CheckSpec>, probe: &dyn Probe) -> Vec<Finding> {
+    let mut wants = MachineWants::default();
+    let mut ports = BTreeSet::new();
+    for check in &checks {
+        match &check.kind {
+            CheckKind::KernelModules { modules } => wants.modules.extend(modules.iter().cloned()),
+            CheckKind::RemoteCommand { command, sudo, .. } => {
+                wants.commands.push(RemoteCommand { check: check.id.clone(), command: command.clone(), sudo: *sudo });
+            }
+            CheckKind::TcpReachable { tcp, .. } => ports.extend(tcp.iter().copied()),
+            _ => {}
+        }
+    }
+    wants.modules.sort();
+    wants.modules.dedup();
+    let with_session = checks.iter().any(|check| judge::needs_login(&check.kind));
+    let session = async {
+        if !with_session {
+            return Ok(None);
+        }
+        match probe.ask(ProbeQuestion::Machine { login: ssh_login(plan, machine), wants }).await {
+            ProbeAnswer::Machine(answer) => Ok(Some(answer)),
+            other => Err(not_answered(other)),
+        }
+    };
+    let tried = stream::iter(ports).map(|port| async move {
+        let question = ProbeQuestion::Tcp { address: machine.address.into(), port, banner: port == 22 && !with_session };
+        match probe.ask(question).await {
+            ProbeAnswer::Tcp(answer) => (port, answer),
+            other => (port, TcpAnswer::Failed(not_answered(other))),
+        }
+    });
+    let tried = tried.buffer_unordered(PORTS_AT_ONCE).collect::<BTreeMap<u16, TcpAnswer>>();
+    let (session, tcp) = tokio::join!(session, tried);
+    match session {
+        Ok(answer) => judge::machine(&checks, plan, machine, judge::Seen { answer: answer.as_ref(), tcp: &tcp }),
+        Err(reason) => checks.iter().map(|check| judge::unknown(check, Target::Machine(machine.name.clone()), &reason)).collect(),
+    }
+}
+
+fn not_answered(answer: ProbeAnswer) -> String {
+    match answer {
+        ProbeAnswer::Failed(reason) => reason,
+        _ => "another question was answered".to_owned(),
+    }
+}
+
+// --- names: each asked once ---
+
+fn name_jobs<'a>(active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let mut by_name: BTreeMap<&'a str, Vec<(&'a CheckSpec, &'a crate::install::check::DnsRecord)>> = BTreeMap::new();
+    for check in active {
+        let CheckKind::Dns { records } = &check.kind else { continue };
+        for record in records {
+            let wanting = by_name.entry(record.name.as_str()).or_default();
+            if !wanting.iter().any(|(known, _)| known.id == check.id) {
+                wanting.push((check, record));
+            }
+        }
+    }
+    let job = |(name, wanting): (&'a str, Vec<(&'a CheckSpec, &'a crate::install::check::DnsRecord)>)| -> Job<'a> {
+        Box::pin(async move {
+            let answer = probe.ask(ProbeQuestion::Dns { name: name.to_owned() }).await;
+            let judged = |(check, record): (&CheckSpec, &crate::install::check::DnsRecord)| match &answer {
+                ProbeAnswer::Dns(answer) => judge::dns(check, record, answer),
+                other => judge::unknown(check, Target::Name(record.name.clone()), &not_answered(other.clone())),
+            };
+            wanting.into_iter().map(judged).collect()
+        })
+    };
+    by_name.into_iter().map(job).collect()
+}
+
+// --- the deployment node ---
+
+fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let local = active.iter().copied().filter(|check| !check.kind.is_per_machine() && !matches!(check.kind, CheckKind::Dns { .. }));
+    local.map(|check| -> Job<'a> { Box::pin(async move { vec![local_finding(plan, check, probe).await] }) }).collect()
+}
+
+/// The folder whose free space matters on the deployment node: that of the first checkout.
+fn checkout_folder(plan: &Plan) -> String {
+    plan.sources.values().next().map_or_else(|| "/".to_owned(), |source| source.source.checkout.clone())
+}
+
+async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Finding {
+    let question = match &check.kind {
+        CheckKind::CidrOverlap { .. } => return judge::cidr_overlap(check, plan),
+        CheckKind::Tool { command, arguments, pattern, min, exact, below } => {
+            let asks_version = pattern.is_some() || min.is_some() || exact.is_some() || below.is_some();
+            let arguments = match (asks_version, arguments.is_empty()) {
+                (true, true) => vec!["--version".to_owned()],
+                _ => arguments.clone(),
+            };
+            ProbeQuestion::Tool { command: command.clone(), arguments }
+        }
+        CheckKind::LocalSize { .. } => {
+            ProbeQuestion::Local { wants: MachineWants { paths: vec![checkout_folder(plan)], ..MachineWants::default() } }
+        }
+        CheckKind::LocalUser { writable } => ProbeQuestion::User { folders: writable.clone() },
+        CheckKind::SshKey { field } => ProbeQuestion::SshKey { path: plan.paths.get(field).cloned().unwrap_or_default() },
+        CheckKind::Certificate { chain, key, .. } => ProbeQuestion::Certificate { chain: chain.clone(), key: key.clone() },
+        CheckKind::Layout { source } => match plan.sources.get(source) {
+            Some(found) => ProbeQuestion::Layout(layout_request(plan, found)),
+            None => return judge::unknown(check, Target::Local, &format!("the plan has no source {source}")),
+        },
+        CheckKind::HelmRepository { .. } => {
+            let argv = ["helm", "repo", "list", "-o", "json"].map(str::to_owned).to_vec();
+            ProbeQuestion::Command { argv, dir: None, env: Vec::new(), timeout_seconds: COMMAND_SECONDS }
+        }
+        CheckKind::Command { argv, dir, kubeconfig, timeout_seconds, .. } => ProbeQuestion::Command {
+            argv: argv.clone(),
+            dir: dir.clone(),
+            env: kubeconfig.iter().map(|path| ("KUBECONFIG".to_owned(), path.clone())).collect(),
+            timeout_seconds: timeout_seconds.unwrap_or(COMMAND_SECONDS),
+        },
+        CheckKind::Http { url, address, insecure, .. } => {
+            ProbeQuestion::Http(HttpRequest { url: url.clone(), address: address.clone(), insecure: *insecure })
+        }
+        _ => return judge::unknown(check, Target::Local, "a check of this kind does not look at the deployment node"),
+    };
+    match (&check.kind, probe.ask(question).await) {
+        (CheckKind::Tool { .. }, ProbeAnswer::Tool(facts)) => judge::tool(check, &facts),
+        (CheckKind::LocalSize { .. }, ProbeAnswer::Local(facts)) => judge::local_size(check, &checkout_folder(plan), &facts),
+        (CheckKind::LocalUser { .. }, ProbeAnswer::User(facts)) => judge::local_user(check, &facts),
+        (CheckKind::SshKey { .. }, ProbeAnswer::SshKey(facts)) => judge::ssh_key(check, &facts),
+        (CheckKind::Certificate { .. }, ProbeAnswer::Certificate(facts)) => judge::certificate(check, &facts),
+        (CheckKind::Layout { source }, ProbeAnswer::Layout(facts)) => match plan.sources.get(source) {
+            Some(source) => judge::layout(check, source, &facts),
+            None => judge::unknown(check, Target::Local, "the plan has no such source"),
+        },
+        (CheckKind::HelmRepository { .. }, ProbeAnswer::Command(facts)) => judge::helm_repository(check, &facts),
+        (CheckKind::Command { .. }, ProbeAnswer::Command(facts)) => judge::command(check, &facts),
+        (CheckKind::Http { .. }, ProbeAnswer::Http(answer)) => judge::http(check, &answer),
+        (_, other) => judge::unknown(check, Target::Local, &not_answered(other)),
+    }
+}
+
+/// What the plan's edits need of a source's templates.
+fn layout_request(plan: &Plan, source: &PlanSource) -> LayoutRequest {
+    let mut templates: BTreeMap<String, TemplateRequest> = BTreeMap::new();
+    for file in &plan.files {
+        let FileContent::Edit { template, edits, .. } = &file.content else { continue };
+        let inside = template.strip_prefix(&source.source.checkout).and_then(|rest| rest.strip_prefix('/'));
+        let Some(path) = inside else { continue };
+        let entry = templates.entry(path.to_owned());
+        let entry = entry.or_insert_with(|| TemplateRequest { path: path.to_owned(), keys: Vec::new(), groups: Vec::new() });
+        for edit in edits {
+            match edit {
+                Edit::Set { key, .. } => entry.keys.push(key.clone()),
+                Edit::Hosts { group, .. } => entry.groups.push(group.clone()),
+                Edit::Add { .. } => {}
+            }
+        }
+    }
+    LayoutRequest {
+        checkout: source.source.checkout.clone(),
+        fetched: source.fetched.clone(),
+        markers: source.source.markers.clone(),
+        refuse: source.source.refuse.iter().map(|refusal| (refusal.path.clone(), refusal.message.clone())).collect(),
+        templates: templates.into_values().collect(),
+    }
+}

@@ -1,0 +1,70 @@
+//! First contact: the host keys that machines present, and recording those the operator accepts.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::adapters::known_hosts::{self, KnownHostsError};
+use crate::install::facts::{HostKey, HostKeyAnswer};
+use crate::install::ids::MachineName;
+use crate::install::plan::{Plan, PlanMachine};
+
+use super::checks::{MACHINES_AT_ONCE, ssh_login};
+use super::ports::{Probe, ProbeAnswer, ProbeQuestion};
+use super::real_probe::failed_scan;
+
+/// What one machine presents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKeyReport {
+    /// The machine.
+    pub machine: MachineName,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// What it presents, against what is recorded.
+    pub answer: HostKeyAnswer,
+}
+
+/// Fetches the host keys of all machines, in parallel; in the order of the plan. No login.
+pub async fn scan(plan: &Plan, probe: &dyn Probe) -> Vec<HostKeyReport> {
+    let mut by_address: BTreeMap<Ipv4Addr, &PlanMachine> = BTreeMap::new();
+    for machine in &plan.machines {
+        by_address.entry(machine.address).or_insert(machine);
+    }
+    let questions = by_address.into_iter().map(|(address, machine)| async move {
+        let answer = match probe.ask(ProbeQuestion::HostKey { login: ssh_login(plan, machine) }).await {
+            ProbeAnswer::HostKey(answer) => answer,
+            ProbeAnswer::Failed(reason) => failed_scan(reason),
+            _ => failed_scan("another question was answered".to_owned()),
+        };
+        (address, answer)
+    });
+    let answers: BTreeMap<Ipv4Addr, HostKeyAnswer> = stream::iter(questions).buffer_unordered(MACHINES_AT_ONCE).collect().await;
+    let report = |machine: &PlanMachine| {
+        let answer = answers.get(&machine.address)?.clone();
+        Some(HostKeyReport { machine: machine.name.clone(), address: machine.address, answer })
+    };
+    plan.machines.iter().filter_map(report).collect()
+}
+
+/// Records the keys of machines met for the first time, for this program, `ssh` and Ansible. Changed and revoked keys are left alone.
+///
+/// # Errors
+/// When the site's known hosts cannot be read or written.
+pub fn accept_new(plan: &Plan, reports: &[HostKeyReport], port: u16) -> Result<Vec<MachineName>, KnownHostsError> {
+    let new = reports.iter().filter_map(|report| match &report.answer {
+        HostKeyAnswer::Unknown(key) => Some((report, key)),
+        _ => None,
+    });
+    let (mut keys, mut names): (Vec<(String, u16, HostKey)>, Vec<MachineName>) = (Vec::new(), Vec::new());
+    for (report, key) in new {
+        keys.push((IpAddr::V4(report.address).to_string(), port, key.clone()));
+        names.push(report.machine.clone());
+    }
+    if !keys.is_empty() {
+        known_hosts::accept(Path::new(&plan.known_hosts), &keys)?;
+    }
+    Ok(names)
+}

@@ -1,0 +1,81 @@
+//! What is asked of the world, as plain data: the counterpart of `install::facts`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{CheckId, MachineName};
+
+/// Where and how to log in to a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshLogin {
+    /// The machine's name, for messages.
+    pub name: MachineName,
+    /// Its address.
+    pub address: IpAddr,
+    /// The SSH user.
+    pub user: String,
+    /// The path of the private key.
+    pub key: String,
+    /// The site's own known hosts.
+    pub known_hosts: String,
+}
+
+/// What the probe script is asked to look at besides what it always tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineWants {
+    /// Paths whose filesystems matter.
+    pub paths: Vec<String>,
+    /// Kernel modules.
+    pub modules: Vec<String>,
+    /// Commands to run.
+    pub commands: Vec<RemoteCommand>,
+}
+
+/// A command for a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteCommand {
+    /// The check that wants it.
+    pub check: CheckId,
+    /// A POSIX shell command.
+    pub command: String,
+    /// Whether it runs with sudo.
+    pub sudo: bool,
+}
+
+/// An HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// The address.
+    pub url: String,
+    /// Connect here instead of where the name leads.
+    pub address: Option<String>,
+    /// Accept any certificate.
+    pub insecure: bool,
+}
+
+/// What to look for in a checkout.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutRequest {
+    /// The working checkout.
+    pub checkout: String,
+    /// The fetched copy, looked at while there is no checkout.
+    pub fetched: String,
+    /// Paths that must exist.
+    pub markers: Vec<String>,
+    /// Paths that must not, with the message for each.
+    pub refuse: Vec<(String, String)>,
+    /// Templates relative to the folder, with what each must have.
+    pub templates: Vec<TemplateRequest>,
+}
+
+/// What a template must have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateRequest {
+    /// Its path below the folder.
+    pub path: String,
+    /// Keys that are set in it.
+    pub keys: Vec<String>,
+    /// Inventory groups whose lines are replaced.
+    pub groups: Vec<String>,
+}

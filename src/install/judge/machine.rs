@@ -1,0 +1,143 @@
+//! Checks of one machine, all together, so that one cause gives one finding.
+
+use std::collections::BTreeMap;
+
+use crate::install::check::{CheckKind, CheckSpec, Finding, Target};
+use crate::install::facts::{LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, TcpAnswer};
+use crate::install::plan::{Plan, PlanMachine};
+
+use super::judgement::{Judged, Judgement, skipped};
+use super::{network, state};
+
+/// What was seen of one machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// What the SSH session told; none where no check asked for one.
+    pub answer: Option<&'a MachineAnswer>,
+    /// What its TCP ports did.
+    pub tcp: &'a BTreeMap<u16, TcpAnswer>,
+}
+
+/// Whether a check needs an SSH session with the machine.
+#[must_use]
+pub fn needs_login(kind: &CheckKind) -> bool {
+    kind.is_per_machine() && !matches!(kind, CheckKind::TcpReachable { .. })
+}
+
+/// Judges the checks of one machine; one finding for each, in the order given.
+///
+/// An unreachable machine fails its login check (or, without one, its port check, or else the first check), and the others are skipped.
+#[must_use]
+pub fn machine(checks: &[&CheckSpec], plan: &Plan, machine: &PlanMachine, seen: Seen<'_>) -> Vec<Finding> {
+    let target = Target::Machine(machine.name.clone());
+    let first = |matches: &dyn Fn(&CheckKind) -> bool| checks.iter().position(|check| matches(&check.kind));
+    let failure = match seen.answer {
+        Some(MachineAnswer::Failed(failure)) => Some(failure),
+        _ => None,
+    };
+    let unreachable = failure.is_some_and(|failure| failure.kind == LoginFailureKind::NotReachable);
+    // The one check that carries the failure to log in.
+    let login = first(&|kind| matches!(kind, CheckKind::Login {}));
+    let carrier = login
+        .or_else(|| if unreachable { first(&|kind| matches!(kind, CheckKind::TcpReachable { .. })) } else { None })
+        .or_else(|| first(&needs_login));
+    let no_sudo = match seen.answer {
+        Some(MachineAnswer::Facts(facts)) => sudo_problem(facts),
+        _ => None,
+    };
+    let sudo_carrier = first(&|kind| matches!(kind, CheckKind::Sudo {}))
+        .or_else(|| first(&|kind| matches!(kind, CheckKind::RemoteCommand { sudo: true, .. })));
+    let mut findings = Vec::with_capacity(checks.len());
+    for (index, check) in checks.iter().enumerate() {
+        let judged = if let Some(failure) = failure.filter(|_| carrier == Some(index)) {
+            login_failure(failure).finding(check, target.clone())
+        } else if unreachable {
+            skipped(check, target.clone(), "machine not reachable")
+        } else if let CheckKind::TcpReachable { tcp, listening } = &check.kind {
+            // Where SSH itself is the trouble, the login check says so.
+            network::tcp(tcp, *listening, seen.tcp, seen.answer.is_none()).finding(check, target.clone())
+        } else {
+            match seen.answer {
+                None => super::unknown(check, target.clone(), "the machine was not asked"),
+                Some(MachineAnswer::Failed(_)) => skipped(check, target.clone(), "no SSH login"),
+                Some(MachineAnswer::Facts(facts)) => {
+                    let needs_sudo = matches!(check.kind, CheckKind::RemoteCommand { sudo: true, .. } | CheckKind::Sudo {});
+                    match &no_sudo {
+                        Some(problem) if needs_sudo && sudo_carrier == Some(index) => problem.clone().finding(check, target.clone()),
+                        Some(_) if needs_sudo => skipped(check, target.clone(), "needs sudo, which does not work without a password"),
+                        _ => with_facts(check, plan, machine, facts).finding(check, target.clone()),
+                    }
+                }
+            }
+        };
+        findings.push(judged);
+    }
+    findings
+}
+
+fn login_failure(failure: &LoginFailure) -> Judgement {
+    let expected = "an SSH login with the site's user and key";
+    let (judged, remedy) = match &failure.kind {
+        LoginFailureKind::NotReachable => {
+            (Judged::Wrong, "Check that the machine is up, that the address is right, and that the firewall lets port 22 through.".to_owned())
+        }
+        LoginFailureKind::Timeout => (Judged::Unknown, "Log in by hand and look at the machine's load and its sshd.".to_owned()),
+        LoginFailureKind::NotSsh => (Judged::Wrong, "Check that this is the right address and that OpenSSH listens on port 22.".to_owned()),
+        LoginFailureKind::UnknownHostKey { fingerprint } => (
+            Judged::Wrong,
+            format!("Compare {fingerprint} with what `ssh-keygen -lf` shows for the machine's own host keys in /etc/ssh, then accept it."),
+        ),
+        LoginFailureKind::ChangedHostKey { .. } => (
+            Judged::Strict,
+            "Find out why: a machine set up anew has a new key, and so has a machine in the middle. Only then remove the old key from the site's known hosts.".to_owned(),
+        ),
+        LoginFailureKind::RevokedHostKey { .. } => (Judged::Strict, "Give the machine new host keys; this one must not be used any more.".to_owned()),
+        LoginFailureKind::KeyFile => (Judged::Wrong, "Name a key file without passphrase that its owner alone can read.".to_owned()),
+        LoginFailureKind::Refused => {
+            (Judged::Wrong, "Add the public key to the user's ~/.ssh/authorized_keys (ssh-copy-id does it), or correct the user.".to_owned())
+        }
+        LoginFailureKind::Probe => (Judged::Unknown, "Log in by hand and run `sh -c true`; then check again.".to_owned()),
+    };
+    Judgement::new(judged, failure.detail.clone(), expected).remedy(remedy)
+}
+
+fn sudo_problem(facts: &MachineFacts) -> Option<Judgement> {
+    let expected = "sudo without a password";
+    match &facts.sudo {
+        Some(Ok(())) => None,
+        Some(Err(said)) => {
+            let user = facts.user.as_deref().unwrap_or("the user");
+            let observed = format!("`sudo -n true` as {user} fails: {}", if said.is_empty() { "no reason given" } else { said });
+            let remedy = format!("Let an administrator add a file below /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL");
+            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(remedy))
+        }
+        None => Some(Judgement::unknown("sudo could not be tried", expected)),
+    }
+}
+
+fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &MachineFacts) -> Judgement {
+    match &check.kind {
+        CheckKind::Login {} => {
+            let user = facts.user.as_deref().unwrap_or(&machine.user);
+            let system = facts.os_name.as_deref().unwrap_or("an unnamed system");
+            Judgement::new(Judged::Right, format!("logged in as {user} on {system}"), "an SSH login with the site's user and key")
+        }
+        CheckKind::Sudo {} => Judgement::new(Judged::Right, "sudo works without a password", "sudo without a password"),
+        CheckKind::OperatingSystem { accept } => state::operating_system(accept, facts),
+        CheckKind::Architecture { accept } => state::architecture(accept, facts),
+        CheckKind::Size {} => state::size(plan, machine, facts),
+        CheckKind::SwapOff {} => state::swap_off(facts),
+        CheckKind::PortsFree { tcp, udp } => state::ports_free(tcp, udp, facts),
+        CheckKind::TimeSync { max_skew_seconds } => state::time_sync(*max_skew_seconds, facts),
+        CheckKind::Python { min } => state::python(min.as_deref(), facts),
+        CheckKind::Systemd {} => state::systemd(facts),
+        CheckKind::KernelModules { modules } => state::kernel_modules(modules, facts),
+        CheckKind::PackageLock {} => state::package_lock(facts),
+        CheckKind::RebootPending {} => state::reboot_pending(facts),
+        CheckKind::RemoteCommand { stdout, command, .. } => match facts.commands.get(&check.id) {
+            Some(result) => super::local::command_result(&check.title, command, result, stdout.as_deref(), None),
+            None => Judgement::unknown("the command was not run", check.title.clone()),
+        },
+        _ => Judgement::unknown(format!("a check of kind {} does not look at machines", check.kind.name()), check.title.clone()),
+    }
+}

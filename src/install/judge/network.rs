@@ -1,0 +1,171 @@
+//! Names, ports and web addresses.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use regex::Regex;
+
+use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Target};
+use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer};
+
+use super::judgement::{Judged, Judgement};
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Judges one DNS record.
+#[must_use]
+pub fn dns(check: &CheckSpec, record: &DnsRecord, answer: &DnsAnswer) -> Finding {
+    record_judgement(record, answer).finding(check, Target::Name(record.name.clone()))
+}
+
+fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
+    let alias = record.alias_of.as_ref().map(|name| format!(", as a CNAME of {name}")).unwrap_or_default();
+    let wanted: Option<IpAddr> = record.address.parse().ok();
+    let expected = match wanted {
+        Some(address) => format!("leads to {address}{alias}"),
+        None => format!("leads to an address{alias}"),
+    };
+    let private = matches!(wanted, Some(IpAddr::V4(address)) if address.is_private());
+    let create = match (&record.alias_of, wanted) {
+        (Some(name), _) => format!("Create the record: {} CNAME {name}.", record.name),
+        (None, Some(address)) => format!("Create the record: {} A {address}.", record.name),
+        (None, None) => format!("Create an A record for {}.", record.name),
+    };
+    let right = |addresses: &[IpAddr]| wanted.is_none_or(|wanted| addresses.contains(&wanted));
+    // What /etc/hosts says wins on the deployment node, and is unknown to machines and pods.
+    if !answer.hosts_file.is_empty() && !right(&answer.hosts_file) {
+        let observed = format!("/etc/hosts of the deployment node says {}", list(&answer.hosts_file));
+        return Judgement::new(Judged::Wrong, observed, expected).remedy(format!("Remove {} from /etc/hosts.", record.name));
+    }
+    let by_hosts = !answer.hosts_file.is_empty();
+    let missing = |said: String, remedy: String| {
+        if by_hosts {
+            let observed = format!("{said}; only /etc/hosts of the deployment node knows it, which machines and pods do not read");
+            Judgement::new(Judged::Doubtful, observed, expected.clone()).remedy(remedy)
+        } else {
+            Judgement::new(Judged::Wrong, said, expected.clone()).remedy(remedy)
+        }
+    };
+    let servers = if answer.servers.is_empty() { "the DNS servers".to_owned() } else { answer.servers.join(", ") };
+    match &answer.outcome {
+        DnsOutcome::Addresses { addresses, through } => {
+            let path = if through.is_empty() { String::new() } else { format!(" through {}", through.join(", ")) };
+            let observed = format!("{}{path}", list(addresses));
+            if !right(addresses) {
+                return Judgement::new(Judged::Wrong, format!("leads to {observed}"), expected)
+                    .remedy(format!("Correct the record. {create}"));
+            }
+            if wanted.is_some() && addresses.len() > 1 {
+                let observed = format!("leads to several addresses: {observed}");
+                return Judgement::new(Judged::Wrong, observed, expected)
+                    .remedy("Leave the right address alone: clients take any of them.");
+            }
+            Judgement::new(Judged::Right, observed, expected)
+        }
+        DnsOutcome::NoSuchName => missing("the name does not exist (NXDOMAIN)".to_owned(), create),
+        DnsOutcome::NoAddress => {
+            let hint = if private {
+                " If it is there: a resolver with rebind protection drops private addresses; allow this domain in it."
+            } else {
+                ""
+            };
+            missing("the name exists, and has no IPv4 address".to_owned(), format!("{create}{hint}"))
+        }
+        DnsOutcome::Timeout => Judgement::unknown(format!("{servers} did not answer in time"), expected)
+            .remedy("Check again; see whether the resolver is up and port 53 is open."),
+        DnsOutcome::ServerError(code) => Judgement::unknown(format!("{servers} answered with an error: {code}"), expected)
+            .remedy("Look at the zone and the resolver: it cannot serve this name."),
+        DnsOutcome::Failed(reason) => Judgement::unknown(format!("DNS cannot be asked: {reason}"), expected),
+    }
+}
+
+/// Judges the ports of one machine. `banner`: a silent SSH port counts, because nothing else tells of it.
+pub(super) fn tcp(ports: &[u16], listening: bool, answers: &BTreeMap<u16, TcpAnswer>, banner: bool) -> Judgement {
+    let numbers = |list: &[u16]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let expected = if listening {
+        format!("something listens on {} and can be reached", numbers(ports))
+    } else {
+        format!("{} can be reached: open or refused, no firewall in between", numbers(ports))
+    };
+    let (mut wrong, mut unclear, mut good, mut closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for port in ports {
+        match answers.get(port) {
+            Some(TcpAnswer::Open { banner: Some(line) }) if banner && *port == 22 && !line.starts_with("SSH-") => {
+                let said = if line.is_empty() { "silent".to_owned() } else { format!("'{line}'") };
+                wrong.push(format!("22 is open and does not speak SSH ({said})"));
+            }
+            Some(TcpAnswer::Open { .. }) => good.push(format!("{port} open")),
+            Some(TcpAnswer::Refused) if listening => wrong.push(format!("{port} refused: nothing listens there")),
+            Some(TcpAnswer::Refused) => good.push(format!("{port} refused")),
+            Some(TcpAnswer::Silent(millis)) => {
+                closed.push(port.to_string());
+                wrong
+                    .push(format!("{port} does not answer within {:.1} s", f64::from(u32::try_from(*millis).unwrap_or(u32::MAX)) / 1000.0));
+            }
+            Some(TcpAnswer::Unreachable(reason)) => {
+                closed.push(port.to_string());
+                wrong.push(format!("{port} has no way there: {reason}"));
+            }
+            Some(TcpAnswer::Failed(reason)) => unclear.push(format!("{port} could not be tried: {reason}")),
+            None => unclear.push(format!("{port} was not tried")),
+        }
+    }
+    let remedy = if closed.is_empty() {
+        String::new()
+    } else {
+        format!("Ask for a firewall rule: from the deployment node to this machine, tcp {}.", closed.join(", "))
+    };
+    if !wrong.is_empty() {
+        wrong.extend(unclear);
+        return Judgement::new(Judged::Wrong, wrong.join("; "), expected).remedy(remedy);
+    }
+    if !unclear.is_empty() {
+        return Judgement::unknown(unclear.join("; "), expected);
+    }
+    Judgement::new(Judged::Right, good.join(", "), expected)
+}
+
+/// Judges an HTTP answer.
+#[must_use]
+pub fn http(check: &CheckSpec, answer: &HttpAnswer) -> Finding {
+    let CheckKind::Http { url, status, contains, address, .. } = &check.kind else {
+        return super::unknown(check, Target::Local, "not a web check");
+    };
+    let at = address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
+    let codes = status.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    let with = contains.as_ref().map(|text| format!(" with '{text}'")).unwrap_or_default();
+    let expected = format!("{url}{at} answers {codes}{with}");
+    let judgement = match answer {
+        HttpAnswer::Answer { status: seen, body, location } => {
+            let to = location.as_ref().map(|location| format!(", to {location}")).unwrap_or_default();
+            if !status.contains(seen) {
+                Judgement::new(Judged::Wrong, format!("it answers {seen}{to}"), expected)
+            } else if contains.as_ref().is_some_and(|text| !body.contains(text.as_str())) {
+                Judgement::new(Judged::Wrong, format!("it answers {seen}, without the text expected: {}", beginning(body)), expected)
+            } else {
+                Judgement::new(Judged::Right, format!("it answers {seen}{to}"), expected)
+            }
+        }
+        HttpAnswer::Timeout => Judgement::unknown("no answer in time", expected),
+        HttpAnswer::Connect(reason) => Judgement::new(Judged::Wrong, format!("no connection: {reason}"), expected),
+        HttpAnswer::Certificate(reason) => Judgement::new(Judged::Wrong, format!("its certificate is not accepted: {reason}"), expected),
+        HttpAnswer::Failed(reason) => Judgement::unknown(reason.clone(), expected),
+    };
+    judgement.finding(check, Target::Local)
+}
+
+/// The first line that says something, cut to a readable length.
+pub(super) fn beginning(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(nothing)");
+    let short: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
+    if short.chars().count() == 160 { format!("{short}…") } else { short }
+}
+
+/// Whether a pattern of a profile fits a text; a pattern that is none is the profile's mistake.
+pub(super) fn fits(pattern: &str, text: &str) -> Result<bool, String> {
+    Regex::new(pattern)
+        .map(|pattern| pattern.is_match(text))
+        .map_err(|_| format!("the profile's pattern '{pattern}' is not a regular expression"))
+}
