@@ -69,7 +69,7 @@ signal.pause()' 2>/dev/null)
       kill "$(cat /run/package-lock)"
     fi
     ;;
-  fail-once) : >"/var/lib/mosip-lab/fail-once-$1"; chmod 666 "/var/lib/mosip-lab/fail-once-$1" ;;
+  fail-once) : >"/var/lib/mosip-lab/fail-once-$1"; chown 1000:1000 "/var/lib/mosip-lab/fail-once-$1" ;;
   answer) if [ -n "${2:-}" ]; then printf '%s\n' "$2" >"/var/log/lab/answer-$1"; else rm -f "/var/log/lab/answer-$1"; fi ;;
   dns)
     action=$1
