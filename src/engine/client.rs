@@ -58,6 +58,12 @@ impl Client {
         self.updates.recv().await
     }
 
+    /// Lets go: the engine stops when nothing runs, and what it still says can be read from what this returns.
+    #[must_use]
+    pub fn close(self) -> mpsc::UnboundedReceiver<Update> {
+        self.updates
+    }
+
     /// The folder of the run.
     #[must_use]
     pub fn run_dir(&self) -> &Path {
