@@ -13,3 +13,10 @@ pub mod ssh;
 pub mod terraform;
 pub mod tools;
 pub mod user;
+//! One room for each thing outside.
+pub mod files;
+pub mod paths;
+pub mod profiles;
+pub mod secrets;
+pub mod sites;
+pub mod sources;

@@ -445,7 +445,10 @@ impl Planner<'_> {
         let each = spec
             .tasks_each
             .as_ref()
-            .map_or(0, |each| each.tasks * u32::try_from(self.site.with_role(each.role.as_str()).count()).unwrap_or(u32::MAX));
+            .map_or(0, |each| {
+                let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
+                each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
+            });
         Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
     }
 
