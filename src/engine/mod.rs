@@ -3,9 +3,13 @@
 pub mod attempt;
 pub mod checks;
 pub mod client;
+pub mod driver;
+pub mod executor;
 pub mod host_keys;
 pub mod ports;
-pub mod pump;
+mod pump;
 pub mod real_probe;
+pub mod rehearsal;
 pub mod runner;
+pub mod setup;
 pub mod spawn;

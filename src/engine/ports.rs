@@ -135,7 +135,7 @@ pub enum ProbeAnswer {
 }
 
 /// Hears where an attempt stands.
-pub type Report = Box<dyn Fn(Progress) + Send>;
+pub type Report = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// Starts attempts and ends them.
 pub trait Spawn: Send + Sync {

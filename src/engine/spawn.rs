@@ -123,7 +123,7 @@ impl Watch {
         Self { events: events(dir), log: log(dir), read: 0, last: Progress::default() }
     }
 
-    fn look(&mut self, report: &(dyn Fn(Progress) + Send)) {
+    fn look(&mut self, report: &(dyn Fn(Progress) + Send + Sync)) {
         let mut changed = false;
         let log_bytes = self.log.metadata().map_or(0, |metadata| metadata.len());
         if let Some(progress) = self.latest() {
