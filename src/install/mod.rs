@@ -1,6 +1,7 @@
 //! What an installation is: profiles, sites, checks and plans. Pure: no clock, files, network or processes.
 
 pub mod check;
+pub mod draft;
 pub mod field;
 pub mod ids;
 pub mod interpolate;
@@ -10,5 +11,7 @@ pub mod problem;
 pub mod profile;
 pub mod profile_reader;
 pub mod profile_rules;
+mod relations;
 pub mod site;
 pub mod site_reader;
+mod validate;
