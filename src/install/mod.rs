@@ -3,6 +3,7 @@
 pub mod change;
 pub mod check;
 pub mod facts;
+pub mod draft;
 pub mod field;
 pub mod ids;
 pub mod inquiry;
@@ -14,5 +15,7 @@ pub mod problem;
 pub mod profile;
 pub mod profile_reader;
 pub mod profile_rules;
+mod relations;
 pub mod site;
 pub mod site_reader;
+mod validate;
