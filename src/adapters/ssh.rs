@@ -54,7 +54,7 @@ impl Default for Limits {
 /// What a command printed.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// stdout and stderr, up to the limit.
+    /// Its stdout, up to the limit.
     pub bytes: Vec<u8>,
     /// Whether there was more than the limit; the rest was not read.
     pub flooded: bool,
@@ -309,8 +309,9 @@ fn authenticate(connection: &Connection, login: &Login<'_>) -> Result<(), LoginF
 fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Result<Output, String> {
     let say = |error: &ssh2::Error| error.message().to_owned();
     let mut channel = session.channel_session().map_err(|error| say(&error))?;
-    // Were stderr not read, a flood there would stop stdout.
-    channel.handle_extended_data(ssh2::ExtendedData::Merge).map_err(|error| say(&error))?;
+    // stderr is dropped: were it kept, a flood there would stop stdout; were it merged, a warning of the login shell could land
+    // in the middle of an answer.
+    channel.handle_extended_data(ssh2::ExtendedData::Ignore).map_err(|error| say(&error))?;
     let (sent, start) = (std::time::SystemTime::now(), Instant::now());
     channel.exec(command).map_err(|error| say(&error))?;
     // A command that does not read its input is no error by itself: what it printed says more.
