@@ -335,3 +335,6 @@ fn layout_request(plan: &Plan, source: &PlanSource) -> LayoutRequest {
         templates: templates.into_values().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;
