@@ -249,7 +249,13 @@ fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailur
     match connection.known.judge(&login.address.to_string(), login.port, key) {
         Trust::Known => Ok(()),
         Trust::Unknown { authority } => {
-            let note = if authority { "; a certificate authority is recorded for it, which this program cannot use" } else { "" };
+            let mut note = String::new();
+            if authority {
+                note.push_str("; a certificate authority is recorded for it, which this program cannot use");
+            }
+            if let Some((line, problem)) = connection.known.problems.first() {
+                note.push_str(&format!("; line {line} of {} cannot be read: {problem}", login.known_hosts.display()));
+            }
             let kind = LoginFailureKind::UnknownHostKey { fingerprint: key.fingerprint.clone() };
             let short = key.kind.trim_start_matches("ssh-");
             Err(failure(kind, format!("{place} presents the {short} host key {}, which is not recorded yet{note}", key.fingerprint)))

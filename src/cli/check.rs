@@ -227,3 +227,6 @@ fn print_lines(findings: &[Finding], out: &mut (dyn Write + Send)) -> std::io::R
     };
     writeln!(out, "{pass} pass, {warn} warn, {fail} fail, {skipped} skipped, {unknown} unknown: {end}.")
 }
+
+#[cfg(test)]
+mod tests;

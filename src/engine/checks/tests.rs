@@ -13,7 +13,7 @@ use crate::install::ids::MachineName;
 type Answer = Box<dyn Fn(&ProbeQuestion) -> Option<ProbeAnswer> + Send + Sync>;
 
 /// Answers from a closure; `None` never answers. Counts the questions.
-struct Recorded(Answer, Mutex<usize>);
+pub(crate) struct Recorded(Answer, Mutex<usize>);
 
 impl Probe for Recorded {
     fn ask(&self, question: ProbeQuestion) -> BoxFuture<'_, ProbeAnswer> {
@@ -44,7 +44,7 @@ fn check(id: &str, level: Level, kind: serde_json::Value) -> CheckSpec {
     }
 }
 
-fn machine_checks() -> Vec<CheckSpec> {
+pub(crate) fn machine_checks() -> Vec<CheckSpec> {
     use serde_json::json;
     [
         ("login", json!({"kind": "login"})),
@@ -68,7 +68,7 @@ fn machine_checks() -> Vec<CheckSpec> {
     .collect()
 }
 
-fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
+pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
     let role = serde_json::json!({"id": "cluster", "title": "Cluster", "count": {"min": 1}, "cpu": 12, "ram_gib": 32, "disk_gib": 128});
     let phase = serde_json::json!({"id": "cluster", "title": "", "help": "", "needs": [], "after": [], "reads": {},
         "expect_minutes": null, "skip": null, "steps": []});
@@ -98,7 +98,7 @@ fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
     }
 }
 
-fn facts(name: &str) -> MachineFacts {
+pub(crate) fn facts(name: &str) -> MachineFacts {
     let path = format!("{}/tests/fixtures/probe/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     let mut facts = host::parse("MARK", &std::fs::read(path).unwrap()).unwrap().facts;
     facts.clock_skew_seconds = Some(0.1);
@@ -107,7 +107,7 @@ fn facts(name: &str) -> MachineFacts {
 }
 
 /// A probe for which every machine gives these facts, every port is open, every name leads to 10.77.0.41.
-fn all_machines(facts: MachineFacts) -> Recorded {
+pub(crate) fn all_machines(facts: MachineFacts) -> Recorded {
     recorded(move |question| Some(good(question, &facts)))
 }
 
@@ -357,37 +357,4 @@ async fn what_never_answers_is_unknown_in_time_and_nothing_is_told_twice() {
     let order: Vec<(CheckId, Target)> =
         plan.checks.iter().flat_map(|check| judge::targets(check, &plan).into_iter().map(|target| (check.id.clone(), target))).collect();
     assert_eq!(findings.iter().map(|finding| (finding.check.clone(), finding.target.clone())).collect::<Vec<_>>(), order);
-}
-
-#[tokio::test]
-async fn the_command_prints_failures_first_and_keeps_its_json() {
-    use crate::cli::check::{CheckArgs, CheckPlace, run};
-    let folder = tempfile::tempdir().unwrap();
-    let ignores = folder.path().join("ignores.toml");
-    let plan = plan(machine_checks(), &["vm1"]);
-    let probe = all_machines(facts("ubuntu-22.04"));
-    let go = async |args: &CheckArgs, json: bool| {
-        let mut out = Vec::new();
-        let place = CheckPlace { plan: &plan, ignores: &ignores, done: BTreeSet::new(), json };
-        let code = run(args, &place, &probe, &mut out).await;
-        (code, String::from_utf8(out).unwrap())
-    };
-    let (code, text) = go(&CheckArgs::default(), false).await;
-    assert_eq!(code.unwrap(), 3);
-    assert!(text.starts_with("fail     size on machine:vm1\n    seen      61 GiB of disk instead of 128\n"), "{text}");
-    assert!(text.ends_with("11 pass, 0 warn, 4 fail, 0 skipped, 0 unknown: 4 findings stand in the way.\n"), "{text}");
-    let ignore = |id: &str| (id.parse().unwrap(), Target::Machine("vm1".parse().unwrap()), "a test".to_owned());
-    let args = CheckArgs { ignore: ["size", "swap", "lock", "reboot"].map(ignore).to_vec(), ..CheckArgs::default() };
-    let (code, text) = go(&args, true).await;
-    assert_eq!(code.unwrap(), 0);
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value["summary"], serde_json::json!({"pass": 11, "warn": 0, "fail": 4, "skipped": 0, "unknown": 0}));
-    let keys: Vec<&String> = value["findings"][0].as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["check", "expected", "guards", "ignored", "level", "observed", "remedy", "target", "verdict"]);
-    assert_eq!(value["findings"][5]["ignored"], "a test");
-    assert_eq!(value["findings"][5]["target"], "machine:vm1");
-    let (code, _) = go(&CheckArgs { only: vec!["nothing".parse().unwrap()], ..CheckArgs::default() }, false).await;
-    assert_eq!(code.unwrap_err().code(), 2);
-    let (code, text) = go(&CheckArgs { only: vec!["arch".parse().unwrap()], ..CheckArgs::default() }, false).await;
-    assert_eq!((code.unwrap(), text.as_str()), (0, "1 pass, 0 warn, 0 fail, 0 skipped, 0 unknown: nothing stands in the way.\n"));
 }

@@ -20,16 +20,16 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 struct Server {
     folder: TempDir,
     port: u16,
-    _stop: Stop,
+    stops: Vec<Stop>,
 }
 
 /// Ends the accepting thread: the flag first, then one connection to wake it.
-struct Stop(std::sync::Arc<std::sync::atomic::AtomicBool>, u16);
+struct Stop(std::sync::Arc<std::sync::atomic::AtomicBool>, std::net::SocketAddr);
 
 impl Drop for Stop {
     fn drop(&mut self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
-        let _ = TcpStream::connect((LOCAL, self.1));
+        let _ = TcpStream::connect(self.1);
     }
 }
 
@@ -63,13 +63,24 @@ impl Server {
         );
         std::fs::write(at("config"), config).unwrap();
         let listener = TcpListener::bind((LOCAL, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let mut server = Self { port: listener.local_addr().unwrap().port(), folder, stops: Vec::new() };
+        server.listen(listener);
+        server
+    }
+
+    /// The same server on another loopback address, as if it were another machine.
+    fn also_on(&mut self, address: Ipv4Addr) {
+        self.listen(TcpListener::bind((address, self.port)).unwrap());
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
         let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (stop, config) = (std::sync::Arc::clone(&flag), at("config"));
+        self.stops.push(Stop(std::sync::Arc::clone(&flag), listener.local_addr().unwrap()));
+        let config = self.path("config");
         std::thread::spawn(move || {
             let mut children = Vec::new();
             for stream in listener.incoming().flatten() {
-                if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                if flag.load(std::sync::atomic::Ordering::SeqCst) {
                     break;
                 }
                 children.push(serve(&config, stream));
@@ -79,7 +90,6 @@ impl Server {
                 let _ = child.wait();
             }
         });
-        Self { folder, port, _stop: Stop(flag, port) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -296,4 +306,59 @@ async fn the_deployment_node_is_asked_with_the_same_script() {
     let wants = MachineWants { paths: vec!["/nowhere/at/all".into()], ..MachineWants::default() };
     let ProbeAnswer::Local(facts) = RealProbe::default().ask(ProbeQuestion::Local { wants }).await else { panic!() };
     assert!(facts.disks.contains_key("/nowhere/at/all") && facts.processors.is_some());
+}
+
+#[tokio::test]
+async fn eleven_machines_from_first_contact_to_findings() {
+    use crate::engine::checks::tests::{machine_checks, plan};
+    use crate::engine::checks::{CheckRequest, run_checks};
+    use crate::engine::host_keys::{accept_new, scan};
+    use crate::install::check::Verdict;
+    if !available() {
+        return;
+    }
+    let mut server = Server::start("");
+    let names: Vec<String> = (1..=11).map(|number| format!("vm{number}")).collect();
+    let mut plan = plan(machine_checks(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let login = server.login("user");
+    for (machine, last) in plan.machines.iter_mut().zip(11_u8..) {
+        machine.address = Ipv4Addr::new(127, 0, 7, last);
+        machine.user.clone_from(&login.user);
+        machine.key.clone_from(&login.key);
+        // One machine is down.
+        if last != 15 {
+            server.also_on(machine.address);
+        }
+    }
+    plan.known_hosts.clone_from(&login.known_hosts);
+    let probe = server.probe();
+    let verdicts = async |request: &CheckRequest<'_>| {
+        let findings = run_checks(request, &probe, None).await;
+        findings.iter().filter(|finding| finding.check == *"login").map(|finding| finding.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&CheckRequest::preflight(&plan)).await, [Verdict::Fail; 11], "nobody is known yet");
+    let reports = scan(&plan, &probe).await;
+    let accepted = accept_new(&plan, &reports, server.port).unwrap();
+    assert_eq!(accepted.len(), 10);
+    let start = Instant::now();
+    let findings = run_checks(&CheckRequest::preflight(&plan), &probe, None).await;
+    println!("eleven machines: {:?}", start.elapsed());
+    let failed: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.check == *"login" && finding.verdict != Verdict::Pass)
+        .map(|finding| format!("{}: {}", finding.target, finding.observed))
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("machine:vm5: 127.0.7.15") && failed[0].contains("refuses the connection"), "{failed:?}");
+    let down: Vec<_> = findings.iter().filter(|finding| finding.target.to_string() == "machine:vm5").collect();
+    assert_eq!(down.iter().filter(|finding| finding.verdict == Verdict::Skipped).count(), down.len() - 1);
+    let judged = findings.iter().filter(|finding| finding.check == *"python" && finding.verdict == Verdict::Pass).count();
+    assert_eq!(judged, 10);
+    // OpenSSH itself, with the file as Ansible gets it, trusts every machine without a question.
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
+    ssh.args(["-o", &format!("UserKnownHostsFile={}", login.known_hosts), "-i", &login.key, "-p", &server.port.to_string()]);
+    ssh.args([&format!("{}@127.0.7.16", login.user), "echo trusted"]).stdin(Stdio::null());
+    let output = ssh.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "trusted\n", "{}", String::from_utf8_lossy(&output.stderr));
 }

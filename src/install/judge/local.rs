@@ -345,3 +345,6 @@ pub(super) fn command_result(title: &str, line: &str, result: &CommandFacts, std
         _ => Judgement::new(Judged::Right, printed, expected),
     }
 }
+
+#[cfg(test)]
+mod tests;
