@@ -300,16 +300,12 @@ fn authenticate(connection: &Connection, login: &Login<'_>) -> Result<(), LoginF
     if session.userauth_agent(login.user).is_ok() && session.authenticated() {
         return Ok(());
     }
-    match file_error {
-        Some(detail) => Err(failure(LoginFailureKind::KeyFile, detail)),
-        None => {
-            let place = format!("{}@{}", login.user, login.address);
-            Err(failure(
-                LoginFailureKind::Refused,
-                format!("{place} refuses the key {shown}: wrong user, or its public part is not in authorized_keys"),
-            ))
-        }
+    if let Some(detail) = file_error {
+        return Err(failure(LoginFailureKind::KeyFile, detail));
     }
+    let place = format!("{}@{}", login.user, login.address);
+    let detail = format!("{place} refuses the key {shown}: wrong user, or its public part is not in authorized_keys");
+    Err(failure(LoginFailureKind::Refused, detail))
 }
 
 fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Result<Output, String> {
