@@ -1,5 +1,6 @@
 //! What an installation is: profiles, sites, checks and plans. Pure: no clock, files, network or processes.
 
+pub mod change;
 pub mod check;
 pub mod facts;
 pub mod field;
