@@ -143,7 +143,8 @@ impl<'a> Raw<'a> {
     fn of(marker: &str, text: &'a str) -> Self {
         let mut raw = Self { values: BTreeMap::new(), blocks: BTreeMap::new(), count: 0 };
         for line in text.lines() {
-            let Some(rest) = line.strip_prefix(marker).and_then(|rest| rest.strip_prefix(' ')) else { continue };
+            // A banner without a line end may stand in front.
+            let Some(rest) = line.split_once(marker).and_then(|(_, rest)| rest.strip_prefix(' ')) else { continue };
             let Some(at) = rest.find(['=', '|']) else { continue };
             let (key, value) = (&rest[..at], rest[at + 1..].trim_end());
             raw.count += 1;

@@ -1,6 +1,6 @@
 //! The site's own known hosts: read, asked and extended by this program, and given to `ssh` and Ansible.
 //!
-//! A reader of our own, because the one in libssh2 overlooks `@revoked` and `@cert-authority` lines and drops a whole file for one bad line.
+//! The reader is our own, because the one in libssh2 overlooks `@revoked` and `@cert-authority` lines, and drops a whole file for one bad line.
 
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

@@ -54,7 +54,7 @@ impl Default for Limits {
 /// What a command printed.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// stdout and stderr, up to the limit.
+    /// Its stdout, up to the limit.
     pub bytes: Vec<u8>,
     /// Whether there was more than the limit; the rest was not read.
     pub flooded: bool,
@@ -249,7 +249,13 @@ fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailur
     match connection.known.judge(&login.address.to_string(), login.port, key) {
         Trust::Known => Ok(()),
         Trust::Unknown { authority } => {
-            let note = if authority { "; a certificate authority is recorded for it, which this program cannot use" } else { "" };
+            let mut note = String::new();
+            if authority {
+                note.push_str("; a certificate authority is recorded for it, which this program cannot use");
+            }
+            if let Some((line, problem)) = connection.known.problems.first() {
+                note.push_str(&format!("; line {line} of {} cannot be read: {problem}", login.known_hosts.display()));
+            }
             let kind = LoginFailureKind::UnknownHostKey { fingerprint: key.fingerprint.clone() };
             let short = key.kind.trim_start_matches("ssh-");
             Err(failure(kind, format!("{place} presents the {short} host key {}, which is not recorded yet{note}", key.fingerprint)))
@@ -294,23 +300,20 @@ fn authenticate(connection: &Connection, login: &Login<'_>) -> Result<(), LoginF
     if session.userauth_agent(login.user).is_ok() && session.authenticated() {
         return Ok(());
     }
-    match file_error {
-        Some(detail) => Err(failure(LoginFailureKind::KeyFile, detail)),
-        None => {
-            let place = format!("{}@{}", login.user, login.address);
-            Err(failure(
-                LoginFailureKind::Refused,
-                format!("{place} refuses the key {shown}: wrong user, or its public part is not in authorized_keys"),
-            ))
-        }
+    if let Some(detail) = file_error {
+        return Err(failure(LoginFailureKind::KeyFile, detail));
     }
+    let place = format!("{}@{}", login.user, login.address);
+    let detail = format!("{place} refuses the key {shown}: wrong user, or its public part is not in authorized_keys");
+    Err(failure(LoginFailureKind::Refused, detail))
 }
 
 fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Result<Output, String> {
     let say = |error: &ssh2::Error| error.message().to_owned();
     let mut channel = session.channel_session().map_err(|error| say(&error))?;
-    // Were stderr not read, a flood there would stop stdout.
-    channel.handle_extended_data(ssh2::ExtendedData::Merge).map_err(|error| say(&error))?;
+    // stderr is dropped: were it kept, a flood there would stop stdout; were it merged, a warning of the login shell could land
+    // in the middle of an answer.
+    channel.handle_extended_data(ssh2::ExtendedData::Ignore).map_err(|error| say(&error))?;
     let (sent, start) = (std::time::SystemTime::now(), Instant::now());
     channel.exec(command).map_err(|error| say(&error))?;
     // A command that does not read its input is no error by itself: what it printed says more.

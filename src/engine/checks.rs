@@ -65,7 +65,7 @@ impl<'a> CheckRequest<'a> {
     #[must_use]
     pub fn preflight(plan: &'a Plan) -> Self {
         let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
-        Self { plan, scope, only: None, done, ignores, deadline: Duration::from_secs(120) }
+        Self { plan, scope, only: None, done, ignores, deadline: Duration::from_mins(2) }
     }
 
     /// The checks of this request, in the order of the plan.
@@ -335,3 +335,6 @@ fn layout_request(plan: &Plan, source: &PlanSource) -> LayoutRequest {
         templates: templates.into_values().collect(),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -158,3 +158,6 @@ async fn blocking(work: impl FnOnce() -> ProbeAnswer + Send + 'static) -> ProbeA
 pub(crate) fn failed_scan(reason: String) -> HostKeyAnswer {
     HostKeyAnswer::Failed(LoginFailure { kind: LoginFailureKind::Probe, detail: reason })
 }
+
+#[cfg(test)]
+mod tests;

@@ -340,8 +340,10 @@ pub(super) fn command_result(title: &str, line: &str, result: &CommandFacts, std
     let unwanted = stdout_not.map(|pattern| fits(pattern, &result.stdout)).transpose();
     match (wanted, unwanted) {
         (Err(problem), _) | (_, Err(problem)) => Judgement::unknown(problem, expected),
-        (Ok(Some(false)), _) => Judgement::new(Judged::Wrong, format!("`{shown}` prints {printed}"), expected),
-        (_, Ok(Some(true))) => Judgement::new(Judged::Wrong, format!("`{shown}` prints {printed}"), expected),
+        (Ok(Some(false)), _) | (_, Ok(Some(true))) => Judgement::new(Judged::Wrong, format!("`{shown}` prints {printed}"), expected),
         _ => Judgement::new(Judged::Right, printed, expected),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! The real probe against real OpenSSH servers on loopback, one process for each connection (inetd mode), so that none is left behind.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::adapters::known_hosts;
+use crate::install::facts::HostKey;
+use crate::install::inquiry::RemoteCommand;
+
+const SSHD: &str = "/usr/sbin/sshd";
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A folder with keys, and a server that speaks for it until dropped.
+struct Server {
+    folder: TempDir,
+    port: u16,
+    stops: Vec<Stop>,
+}
+
+/// Ends the accepting thread: the flag first, then one connection to wake it.
+struct Stop(std::sync::Arc<std::sync::atomic::AtomicBool>, std::net::SocketAddr);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        let _ = TcpStream::connect(self.1);
+    }
+}
+
+fn keygen(path: &Path, kind: &str, passphrase: &str) {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"]).arg(path);
+    assert!(command.status().unwrap().success());
+}
+
+fn available() -> bool {
+    let there = Path::new(SSHD).exists() && which::which("ssh-keygen").is_ok();
+    // As root, sshd wants /run/sshd; a mount namespace of its own gives it one without touching the machine.
+    let root = rustix::process::geteuid().is_root();
+    there && (!root || Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success()))
+}
+
+impl Server {
+    /// `options` go in front of the authorised key: a forced command.
+    fn start(options: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        keygen(&at("host"), "ed25519", "");
+        keygen(&at("host_rsa"), "rsa", "");
+        keygen(&at("user"), "ed25519", "");
+        let public = std::fs::read_to_string(at("user.pub")).unwrap();
+        std::fs::write(at("authorized_keys"), format!("{options} {public}").trim_start()).unwrap();
+        let config = format!(
+            "HostKey {0}/host\nHostKey {0}/host_rsa\nAuthorizedKeysFile {0}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\n",
+            folder.path().display()
+        );
+        std::fs::write(at("config"), config).unwrap();
+        let listener = TcpListener::bind((LOCAL, 0)).unwrap();
+        let mut server = Self { port: listener.local_addr().unwrap().port(), folder, stops: Vec::new() };
+        server.listen(listener);
+        server
+    }
+
+    /// The same server on another loopback address, as if it were another machine.
+    fn also_on(&mut self, address: Ipv4Addr) {
+        self.listen(TcpListener::bind((address, self.port)).unwrap());
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
+        let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        self.stops.push(Stop(std::sync::Arc::clone(&flag), listener.local_addr().unwrap()));
+        let config = self.path("config");
+        std::thread::spawn(move || {
+            let mut children = Vec::new();
+            for stream in listener.incoming().flatten() {
+                if flag.load(std::sync::atomic::Ordering::SeqCst) {
+                    break;
+                }
+                children.push(serve(&config, stream));
+            }
+            for mut child in children {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        });
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn login(&self, key: &str) -> SshLogin {
+        let user = Command::new("id").arg("-un").output().unwrap();
+        SshLogin {
+            name: "vm1".parse().unwrap(),
+            address: LOCAL,
+            user: String::from_utf8(user.stdout).unwrap().trim().to_owned(),
+            key: self.path(key).display().to_string(),
+            known_hosts: self.path("known_hosts").display().to_string(),
+        }
+    }
+
+    fn host_key(&self, name: &str) -> HostKey {
+        let text = std::fs::read_to_string(self.path(name).with_extension("pub")).unwrap();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        HostKey { kind: words[0].into(), base64: words[1].into(), fingerprint: known_hosts::fingerprint(words[1]) }
+    }
+
+    fn record(&self, key: &str) {
+        let entry = ("127.0.0.1".to_owned(), self.port, self.host_key(key));
+        known_hosts::accept(&self.path("known_hosts"), &[entry]).unwrap();
+    }
+
+    fn probe(&self) -> RealProbe {
+        RealProbe { ssh_port: self.port, ..RealProbe::default() }
+    }
+
+    async fn ask(&self, probe: &RealProbe, key: &str, wants: MachineWants) -> MachineAnswer {
+        match probe.ask(ProbeQuestion::Machine { login: self.login(key), wants }).await {
+            ProbeAnswer::Machine(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn failure(&self, probe: &RealProbe, key: &str) -> LoginFailure {
+        match self.ask(probe, key, MachineWants::default()).await {
+            MachineAnswer::Failed(failure) => failure,
+            MachineAnswer::Facts(facts) => panic!("{facts:?}"),
+        }
+    }
+}
+
+fn serve(config: &Path, stream: TcpStream) -> std::process::Child {
+    let (input, output): (OwnedFd, OwnedFd) = (stream.try_clone().unwrap().into(), stream.into());
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs none /run && mkdir -m 755 /run/sshd && exec \"$0\" -i -f \"$1\"";
+        command.args(["-m", "sh", "-c", script, SSHD]);
+        command
+    } else {
+        let mut command = Command::new(SSHD);
+        command.args(["-i", "-f"]);
+        command
+    };
+    command.arg(config).stdin(Stdio::from(input)).stdout(Stdio::from(output)).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn short(total_millis: u64) -> Limits {
+    let limit = Duration::from_millis(total_millis);
+    Limits { login: limit, total: limit, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn first_contact_then_facts_through_a_noisy_shell() {
+    if !available() {
+        return;
+    }
+    let noise = r#"command="echo 'Welcome to vm1'; printf 'sh: warning: setlocale: LC_ALL: cannot change locale (tlh)' >&2; eval \"$SSH_ORIGINAL_COMMAND\"""#;
+    let server = Server::start(noise);
+    let probe = server.probe();
+    let failure = server.failure(&probe, "user").await;
+    let own = server.host_key("host");
+    assert_eq!(failure.kind, LoginFailureKind::UnknownHostKey { fingerprint: own.fingerprint.clone() });
+    assert!(failure.detail.contains("not recorded yet"), "{}", failure.detail);
+    let scanned = probe.ask(ProbeQuestion::HostKey { login: server.login("user") }).await;
+    assert_eq!(scanned, ProbeAnswer::HostKey(HostKeyAnswer::Unknown(own)));
+    server.record("host");
+    let wants = MachineWants {
+        commands: vec![RemoteCommand { check: "x".parse().unwrap(), command: "echo \"it's $((40 + 2))\"".into(), sudo: false }],
+        ..MachineWants::default()
+    };
+    let MachineAnswer::Facts(facts) = server.ask(&probe, "user", wants).await else { panic!("no facts") };
+    assert_eq!(facts.user.clone().unwrap(), server.login("user").user);
+    assert_eq!(facts.commands["x"].stdout, "it's 42");
+    assert!(facts.clock_skew_seconds.unwrap().abs() <= facts.clock_uncertainty_seconds + 0.05, "{:?}", facts.clock_skew_seconds);
+    assert!(matches!(
+        probe.ask(ProbeQuestion::HostKey { login: server.login("user") }).await,
+        ProbeAnswer::HostKey(HostKeyAnswer::Known(_))
+    ));
+    // OpenSSH itself accepts the file for the key recorded.
+    let line =
+        Command::new("ssh-keygen").args(["-F", &format!("[127.0.0.1]:{}", server.port), "-f"]).arg(server.path("known_hosts")).output();
+    assert!(line.unwrap().status.success());
+}
+
+#[tokio::test]
+async fn host_keys_that_changed_are_revoked_or_of_another_type() {
+    if !available() {
+        return;
+    }
+    let server = Server::start("");
+    let probe = server.probe();
+    // Recorded by its RSA key alone: asked for that one, instead of crying wolf over the other.
+    server.record("host_rsa");
+    assert!(matches!(server.ask(&probe, "user", MachineWants::default()).await, MachineAnswer::Facts(_)));
+    let hosts = server.path("known_hosts");
+    let name = known_hosts::host_name("127.0.0.1", server.port);
+    let user = server.host_key("user");
+    std::fs::write(&hosts, format!("{name} {} {}\n", user.kind, user.base64)).unwrap();
+    let failure = server.failure(&probe, "user").await;
+    let LoginFailureKind::ChangedHostKey { recorded, presented } = failure.kind else { panic!("{failure:?}") };
+    assert!(recorded[0].contains(&user.fingerprint) && presented.contains(&server.host_key("host").fingerprint));
+    assert!(failure.detail.contains(&user.fingerprint) && failure.detail.contains(&server.host_key("host").fingerprint));
+    let host = server.host_key("host");
+    std::fs::write(&hosts, format!("@revoked * {} {}\n", host.kind, host.base64)).unwrap();
+    assert!(matches!(server.failure(&probe, "user").await.kind, LoginFailureKind::RevokedHostKey { .. }));
+    std::fs::write(&hosts, format!("@cert-authority * {} {}\n", host.kind, host.base64)).unwrap();
+    assert!(server.failure(&probe, "user").await.detail.contains("certificate authority"));
+}
+
+#[tokio::test]
+async fn keys_that_do_not_open_the_door() {
+    if !available() {
+        return;
+    }
+    let server = Server::start("");
+    let probe = server.probe();
+    server.record("host");
+    keygen(&server.path("other"), "ed25519", "");
+    keygen(&server.path("locked"), "ed25519", "secret");
+    let failure = server.failure(&probe, "other").await;
+    assert_eq!(failure.kind, LoginFailureKind::Refused, "{}", failure.detail);
+    let failure = server.failure(&probe, "locked").await;
+    assert_eq!(failure.kind, LoginFailureKind::KeyFile, "{}", failure.detail);
+    assert!(failure.detail.contains("passphrase"), "{}", failure.detail);
+    let failure = server.failure(&probe, "absent").await;
+    assert_eq!(failure.kind, LoginFailureKind::KeyFile);
+    assert!(failure.detail.contains("cannot be read"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn floods_and_silence_end_within_their_limits() {
+    if !available() {
+        return;
+    }
+    // Whatever comes on stderr is dropped, however much, and keeps nothing back.
+    let grumbling = Server::start(r#"command="head -c 9000000 /dev/zero >&2; eval \"$SSH_ORIGINAL_COMMAND\"""#);
+    grumbling.record("host");
+    assert!(matches!(grumbling.ask(&grumbling.probe(), "user", MachineWants::default()).await, MachineAnswer::Facts(_)));
+
+    let flooding = Server::start(r#"command="yes flood""#);
+    flooding.record("host");
+    let failure = flooding.failure(&flooding.probe(), "user").await;
+    assert_eq!(failure.kind, LoginFailureKind::Probe);
+    assert!(failure.detail.contains("more than 1024 KiB"), "{}", failure.detail);
+
+    let hanging = Server::start(r#"command="exec sleep 30""#);
+    hanging.record("host");
+    let probe = RealProbe { ssh: Limits { total: Duration::from_millis(1500), ..Limits::default() }, ..hanging.probe() };
+    let start = Instant::now();
+    let failure = hanging.failure(&probe, "user").await;
+    assert_eq!(failure.kind, LoginFailureKind::Timeout, "{}", failure.detail);
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    // Nobody waits any more: the socket closes, and the blocking thread comes home long before its own limit of a minute.
+    let waiting = RealProbe { ssh: Limits::default(), ..hanging.probe() };
+    let asked = tokio::time::timeout(Duration::from_millis(300), hanging.ask(&waiting, "user", MachineWants::default())).await;
+    assert!(asked.is_err());
+}
+
+#[tokio::test]
+async fn something_that_is_no_ssh_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind((LOCAL, 0)).unwrap();
+    let login = |_: ()| SshLogin {
+        name: "vm1".parse().unwrap(),
+        address: LOCAL,
+        user: "nobody".into(),
+        key: "/nowhere".into(),
+        known_hosts: folder.path().join("known_hosts").display().to_string(),
+    };
+    let ask = async |port: u16, limits: Limits| {
+        let probe = RealProbe { ssh_port: port, ssh: limits, ..RealProbe::default() };
+        match probe.ask(ProbeQuestion::Machine { login: login(()), wants: MachineWants::default() }).await {
+            ProbeAnswer::Machine(MachineAnswer::Failed(failure)) => failure,
+            other => panic!("{other:?}"),
+        }
+    };
+    let start = Instant::now();
+    let failure = ask(silent.local_addr().unwrap().port(), short(800)).await;
+    assert_eq!(failure.kind, LoginFailureKind::Timeout, "{}", failure.detail);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let web = TcpListener::bind((LOCAL, 0)).unwrap();
+    let port = web.local_addr().unwrap().port();
+    let speaking = std::thread::spawn(move || {
+        use std::io::Write as _;
+        let (mut stream, _) = web.accept().unwrap();
+        let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+    });
+    let failure = ask(port, short(2000)).await;
+    assert!(matches!(failure.kind, LoginFailureKind::NotSsh | LoginFailureKind::Timeout), "{failure:?}");
+    speaking.join().unwrap();
+    let failure = ask(port, short(2000)).await;
+    assert_eq!(failure.kind, LoginFailureKind::NotReachable, "{}", failure.detail);
+    assert!(failure.detail.contains("refuses the connection"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn the_deployment_node_is_asked_with_the_same_script() {
+    let wants = MachineWants { paths: vec!["/nowhere/at/all".into()], ..MachineWants::default() };
+    let ProbeAnswer::Local(facts) = RealProbe::default().ask(ProbeQuestion::Local { wants }).await else { panic!() };
+    assert!(facts.disks.contains_key("/nowhere/at/all") && facts.processors.is_some());
+}
+
+#[tokio::test]
+async fn eleven_machines_from_first_contact_to_findings() {
+    use crate::engine::checks::tests::{machine_checks, plan};
+    use crate::engine::checks::{CheckRequest, run_checks};
+    use crate::engine::host_keys::{accept_new, scan};
+    use crate::install::check::Verdict;
+    if !available() {
+        return;
+    }
+    let mut server = Server::start("");
+    let names: Vec<String> = (1..=11).map(|number| format!("vm{number}")).collect();
+    let mut plan = plan(machine_checks(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let login = server.login("user");
+    for (machine, last) in plan.machines.iter_mut().zip(11_u8..) {
+        machine.address = Ipv4Addr::new(127, 0, 7, last);
+        machine.user.clone_from(&login.user);
+        machine.key.clone_from(&login.key);
+        // One machine is down.
+        if last != 15 {
+            server.also_on(machine.address);
+        }
+    }
+    plan.known_hosts.clone_from(&login.known_hosts);
+    let probe = server.probe();
+    let verdicts = async |request: &CheckRequest<'_>| {
+        let findings = run_checks(request, &probe, None).await;
+        findings.iter().filter(|finding| finding.check == *"login").map(|finding| finding.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&CheckRequest::preflight(&plan)).await, [Verdict::Fail; 11], "nobody is known yet");
+    let reports = scan(&plan, &probe).await;
+    let accepted = accept_new(&plan, &reports, server.port).unwrap();
+    assert_eq!(accepted.len(), 10);
+    let start = Instant::now();
+    let findings = run_checks(&CheckRequest::preflight(&plan), &probe, None).await;
+    println!("eleven machines: {:?}", start.elapsed());
+    let failed: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.check == *"login" && finding.verdict != Verdict::Pass)
+        .map(|finding| format!("{}: {}", finding.target, finding.observed))
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("machine:vm5: 127.0.7.15") && failed[0].contains("refuses the connection"), "{failed:?}");
+    let down: Vec<_> = findings.iter().filter(|finding| finding.target.to_string() == "machine:vm5").collect();
+    assert_eq!(down.iter().filter(|finding| finding.verdict == Verdict::Skipped).count(), down.len() - 1);
+    let judged = findings.iter().filter(|finding| finding.check == *"python" && finding.verdict == Verdict::Pass).count();
+    assert_eq!(judged, 10);
+    // OpenSSH itself, with the file as Ansible gets it, trusts every machine without a question.
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
+    ssh.args(["-o", &format!("UserKnownHostsFile={}", login.known_hosts), "-i", &login.key, "-p", &server.port.to_string()]);
+    ssh.args([&format!("{}@127.0.7.16", login.user), "echo trusted"]).stdin(Stdio::null());
+    let output = ssh.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "trusted\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
