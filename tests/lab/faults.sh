@@ -13,6 +13,7 @@
 #   swap HOST on|off                            what /proc/swaps and /etc/fstab say (claim)
 #   clock HOST SECONDS yes|no                   how far its clock is off, whether it is synchronised (claim)
 #   package-lock HOST on|off                    dpkg's lock is held by another process
+#   packages HOST real|recorded                whether apt-get is the real one (which finds no mirror)
 #   fail-once HOST NAME                         the mini kit's task or release NAME fails once there
 #   dns set NAME TYPE VALUE | dns add NAME TYPE VALUE | dns del NAME | dns mode answer|servfail|silent
 #   answer HOST TOOL FILE-OR-TEXT               what a recorder says instead of its usual answer; empty: usual
@@ -69,6 +70,7 @@ signal.pause()' 2>/dev/null)
       kill "$(cat /run/package-lock)"
     fi
     ;;
+  packages) if [ "$1" = real ]; then rm -f /usr/local/bin/apt-get; else ln -sf /usr/local/lib/lab/recorder /usr/local/bin/apt-get; fi ;;
   fail-once) : >"/var/lib/mosip-lab/fail-once-$1"; chown 1000:1000 "/var/lib/mosip-lab/fail-once-$1" ;;
   answer) if [ -n "${2:-}" ]; then printf '%s\n' "$2" >"/var/log/lab/answer-$1"; else rm -f "/var/log/lab/answer-$1"; fi ;;
   dns)

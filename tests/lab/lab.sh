@@ -123,10 +123,14 @@ SSHD
   cp "$here/dns.py" "$here/faults.sh" "$common/usr/local/lib/lab/"
   chmod 755 "$common"/usr/local/lib/lab/*
   local tool
-  for tool in kubectl helm istioctl snap systemctl curl timedatectl certbot modprobe sysctl; do
+  for tool in kubectl helm istioctl snap systemctl curl timedatectl certbot modprobe sysctl apt-get; do
     ln -s /usr/local/lib/lab/recorder "$common/usr/local/bin/$tool"
   done
   for tool in nproc date; do ln -s /usr/local/lib/lab/recorder "$common/usr/local/bin/$tool"; done
+  # Small tools that nothing here uses in earnest, but that a deployment node must have.
+  for tool in jq wget unzip; do
+    type -P "$tool" >/dev/null || ln -s /usr/local/lib/lab/recorder "$common/usr/local/bin/$tool"
+  done
   # A real Terraform, wherever this machine has it, unless its folder is already searched on the hosts.
   local terraform
   if terraform=$(type -P terraform); then cp --reflink=auto "$(readlink -f "$terraform")" "$common/usr/local/bin/terraform"; fi
