@@ -53,6 +53,16 @@ impl Client {
         drop(self.commands.send(command));
     }
 
+    /// A handle that stops the run: gracefully, or at once.
+    pub fn stopper(&self) -> impl Fn(bool) + Send + 'static {
+        let commands = self.commands.downgrade();
+        move |now| {
+            if let Some(commands) = commands.upgrade() {
+                drop(commands.send(Command::Stop { now }));
+            }
+        }
+    }
+
     /// The next update; none when the engine is gone.
     pub async fn next(&mut self) -> Option<Update> {
         self.updates.recv().await

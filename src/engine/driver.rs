@@ -61,7 +61,7 @@ pub(super) struct Driver {
     pub machine: Machine,
     pub executor: Arc<Executor>,
     /// The site's lock, held as long as the engine lives.
-    pub lock: std::fs::File,
+    pub _lock: std::fs::File,
     /// The Unix user who commands.
     pub user: String,
     /// The engine's own identity, for `engine_started`.

@@ -297,7 +297,7 @@ impl Setup {
         let state = state::fold(&events).map_err(EngineError::from)?;
         let executor = Arc::new(Executor::new(self.ports.clone(), ready.folder.clone(), run.clone(), secrets));
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default();
-        let driver = Driver { journal, state, machine: Machine::default(), executor, lock, user: self.user.clone(), boot };
+        let driver = Driver { journal, state, machine: Machine::default(), executor, _lock: lock, user: self.user.clone(), boot };
         Ok(driver.start(events, run.root().to_owned()))
     }
 

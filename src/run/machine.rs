@@ -54,6 +54,8 @@ pub enum Command {
         /// Kill instead of asking to end.
         now: bool,
     },
+    /// Start nothing more: say that nothing is under way, when that is so.
+    Settle,
     /// Answers were changed: go on with another plan.
     Replan {
         /// The plan.
@@ -410,6 +412,11 @@ impl Machine {
                         vec![decided, Effect::Halt(StopReason::Stopped)]
                     }
                 }
+            }
+            Command::Settle if self.is_busy() => Vec::new(),
+            Command::Settle => {
+                self.doing = Doing::Halted;
+                vec![Effect::Halt(StopReason::Idle)]
             }
             Command::Replan { plan, changed } => {
                 if matches!(self.doing, Doing::Step(..)) {

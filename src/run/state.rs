@@ -169,6 +169,30 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Recorded>) -> Result<State,
 }
 
 impl State {
+    /// The state of a run of this plan in which nothing has happened.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let (opened, last) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        Self {
+            run: String::new(),
+            site_file: String::new(),
+            rehearsal: false,
+            plan,
+            seq: 0,
+            opened,
+            last,
+            steps: BTreeMap::new(),
+            skips: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            questions: Vec::new(),
+            answered: BTreeMap::new(),
+            engine: None,
+            stopped: None,
+            closed: false,
+        }
+    }
+
     /// The state after the first event.
     ///
     /// # Errors
@@ -182,19 +206,10 @@ impl State {
             run: run.clone(),
             site_file: site_file.clone(),
             rehearsal: *rehearsal,
-            plan: (**plan).clone(),
             seq: first.seq,
             opened: first.at,
             last: first.at,
-            steps: BTreeMap::new(),
-            skips: BTreeMap::new(),
-            gates: BTreeMap::new(),
-            findings: BTreeMap::new(),
-            questions: Vec::new(),
-            answered: BTreeMap::new(),
-            engine: None,
-            stopped: None,
-            closed: false,
+            ..Self::new((**plan).clone())
         })
     }
 
@@ -252,7 +267,8 @@ impl State {
                 self.questions.retain(|question| question.step != *step || !outcome.is_success());
             }
             Event::QuestionAsked { question } => {
-                self.questions.retain(|known| known.id != question.id);
+                // A step has one open question; asking again replaces it.
+                self.questions.retain(|known| known.step != question.step);
                 self.questions.push(question.clone());
             }
             Event::QuestionAnswered { id, answer, .. } => {
