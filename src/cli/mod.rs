@@ -1,1 +1,9 @@
-//! The command line: a file for each group of verbs, each thin.
+//! The command line: a thin file for each group of verbs.
+
+pub mod common;
+pub mod fetch;
+pub mod new;
+pub mod plan;
+pub mod profiles;
+pub mod render;
+pub mod site;
