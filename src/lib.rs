@@ -15,4 +15,5 @@ pub mod cli;
 pub mod engine;
 pub mod exit;
 pub mod install;
+pub mod plain;
 pub mod run;

@@ -176,7 +176,12 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
             format!("{:<8} {} on {}: {}", finding.verdict, finding.check, finding.target, finding.observed)
         }
         Event::QuestionAsked { question } => {
-            format!("QUESTION {}: {}\n{}", question.id, question.text, question.detail.lines().map(|line| format!("         {line}\n")).collect::<String>())
+            format!(
+                "QUESTION {}: {}\n{}",
+                question.id,
+                question.text,
+                question.detail.lines().map(|line| format!("         {line}\n")).collect::<String>()
+            )
         }
         Event::QuestionAnswered { id, by, .. } => format!("answered {id} by {by}"),
         Event::OperatorDecided { decision: Decision::Skip { phase, reason }, by } => format!("skipped  {phase} by {by}: {reason}"),

@@ -97,6 +97,13 @@ impl Paths {
         Ok(SitePaths { root })
     }
 
+    /// The operator's home folder, where this state folder has one of its own: a rehearsal's does.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.root.join("home")).ok()?;
+        Some(PathBuf::from(text.trim_end_matches('\n')))
+    }
+
     /// The site file used last, where it still exists.
     #[must_use]
     pub fn last_site(&self) -> Option<PathBuf> {

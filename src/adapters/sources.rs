@@ -170,13 +170,53 @@ pub fn fetched(profile: &Profile, overrides: &BTreeMap<String, SourceOverride>, 
 ///
 /// # Errors
 /// It cannot be reached, lacks the commit, or has a layout that does not fit.
-pub fn fetch(name: &str, source: &Source, over: &SourceOverride, paths: &Paths, progress: &mut dyn FnMut(&str)) -> Result<Fetched, SourceError> {
+pub fn fetch(
+    name: &str,
+    source: &Source,
+    over: &SourceOverride,
+    paths: &Paths,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Fetched, SourceError> {
     let target = place(name, source, over, paths)?;
     let elsewhere = over.path.is_some() || over.git.is_some();
     if !elsewhere && target.is_dir() && head(&target).is_some() {
         progress(&format!("{name}: already here"));
         return checked(name, source, target);
     }
+    bring(name, source, over, target, paths, progress)
+}
+
+/// Fetches the pinned commit from another place (a clone or bundle carried here by hand) to where sites look for the published one.
+///
+/// # Errors
+/// As [`fetch`]; also where the place has not the pinned commit.
+pub fn fetch_pinned(
+    name: &str,
+    source: &Source,
+    from: &SourceOverride,
+    paths: &Paths,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Fetched, SourceError> {
+    let target = place(name, source, &SourceOverride::default(), paths)?;
+    let over = SourceOverride { commit: Some(source.commit.clone()), ..from.clone() };
+    if let Some(path) = over.path.as_deref().map(Path::new)
+        && path.is_dir()
+        && !is_repository(path)
+    {
+        // Its commit cannot be known, so it cannot stand for the pinned one.
+        return Err(SourceError::NoCommit { name: name.to_owned(), from: path.display().to_string(), commit: source.commit.clone() });
+    }
+    bring(name, source, &over, target, paths, progress)
+}
+
+fn bring(
+    name: &str,
+    source: &Source,
+    over: &SourceOverride,
+    target: PathBuf,
+    paths: &Paths,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Fetched, SourceError> {
     let parent = target.parent().unwrap_or(paths.root());
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -210,6 +250,28 @@ fn checked(name: &str, source: &Source, path: PathBuf) -> Result<Fetched, Source
         Some(message) => Err(SourceError::Layout { name: name.to_owned(), message }),
         None => Ok(Fetched { warning: inspection.warning(), commit: inspection.commit.unwrap_or_default(), path }),
     }
+}
+
+/// Makes the working checkout of a fetched source, where there is none yet; true where it was made.
+///
+/// # Errors
+/// The place is taken by something else, or cannot be written.
+pub fn check_out(name: &str, fetched: &Path, checkout: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool, SourceError> {
+    if checkout.join(".git").exists() {
+        return Ok(false);
+    }
+    let failed = |message: String| SourceError::Layout { name: name.to_owned(), message };
+    if !fetched.is_dir() {
+        return Err(failed("is not fetched yet: mosip-setup fetch".into()));
+    }
+    if fs::read_dir(checkout).is_ok_and(|mut entries| entries.next().is_some()) {
+        let place = checkout.display();
+        return Err(failed(format!("{place} is not a git checkout and not empty: name another folder in the site file, or move it away")));
+    }
+    progress(&format!("{name}: checking out to {}", checkout.display()));
+    let (from, to) = (fetched.display().to_string(), checkout.display().to_string());
+    git(Path::new("/"), &["clone", "--quiet", "--no-hardlinks", "--", &from, &to]).map_err(failed)?;
+    Ok(true)
 }
 
 /// A clone, or a bare repository as `git clone --mirror` makes it.

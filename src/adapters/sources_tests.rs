@@ -103,3 +103,19 @@ fn another_layout_is_refused() {
         assert!(error.contains(wanted), "{error}");
     }
 }
+
+#[test]
+fn a_clone_carried_here_stands_for_the_published_one_only_with_its_commit() {
+    let bench = Bench::new();
+    let (repository, commit) = bench.repository("kit", &["a/main.tf"]);
+    let pinned = source(Path::new("/nowhere"), &commit);
+    let fetched = fetch_pinned("kit", &pinned, &path(&repository), &bench.paths, &mut |_| {}).unwrap();
+    assert_eq!(fetched.path, place("kit", &pinned, &SourceOverride::default(), &bench.paths).unwrap());
+    let plain = bench.folder("plain", &["a/main.tf"]);
+    assert!(fetch_pinned("kit", &pinned, &path(&plain), &bench.paths, &mut |_| {}).is_err());
+    let checkout = bench.scratch.path().join("work/kit");
+    assert!(check_out("kit", &fetched.path, &checkout, &mut |_| {}).unwrap());
+    assert!(!check_out("kit", &fetched.path, &checkout, &mut |_| {}).unwrap());
+    assert_eq!(head(&checkout), Some(commit));
+    assert!(check_out("kit", &fetched.path, &plain, &mut |_| {}).unwrap_err().to_string().contains("not empty"));
+}

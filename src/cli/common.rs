@@ -1,21 +1,28 @@
-//! What all verbs share: the global options, opening a site, and which error means which exit code.
+//! What all verbs share.
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use color_eyre::Report;
+use secrecy::SecretString;
+use serde::Serialize;
 
+use crate::adapters::paths::{PathError, Paths};
+use crate::adapters::project::{Project, ProjectError};
+use crate::adapters::sites::SiteError;
 use crate::engine::driver::EngineError;
-use crate::engine::setup::{ReadySite, Setup, SetupError};
+use crate::engine::setup::{Setup, SetupError};
 use crate::exit::Exit;
+use crate::install::problem::Problem;
 
-/// Options every verb takes.
+/// Options of every verb.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Common {
     /// The site file.
     #[arg(long, global = true, value_name = "FILE", env = "MOSIP_SETUP_SITE")]
     pub site: Option<PathBuf>,
-    /// Where everything is kept that the program writes for itself; default: the XDG state folder.
+    /// Where the program keeps what it writes for itself; default: the XDG state folder.
     #[arg(long, global = true, value_name = "DIR", env = "MOSIP_SETUP_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// Machine output on stdout, and nothing else there.
@@ -23,51 +30,38 @@ pub struct Common {
     pub json: bool,
 }
 
-/// An error for people, with the exit code it means.
-#[derive(Debug)]
-pub struct Failure {
-    /// What is said on stderr.
-    pub message: String,
-    /// The exit code.
-    pub exit: Exit,
-}
-
-impl Failure {
-    /// Wrong usage.
-    #[must_use]
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: Exit::Usage }
-    }
-}
-
-impl From<SetupError> for Failure {
-    fn from(error: SetupError) -> Self {
-        let exit = match &error {
-            SetupError::Engine(EngineError::Held { .. }) => Exit::Busy,
-            SetupError::Engine(_) | SetupError::Journal(_) | SetupError::Path(_) => Exit::CannotWrite,
-            _ => Exit::Usage,
-        };
-        Self { message: error.to_string(), exit }
-    }
-}
-
-impl From<crate::adapters::paths::PathError> for Failure {
-    fn from(error: crate::adapters::paths::PathError) -> Self {
-        Self { message: error.to_string(), exit: Exit::CannotWrite }
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self { message: format!("the output cannot be written: {error}"), exit: Exit::CannotWrite }
-    }
-}
-
 /// What a verb gives back.
 pub type Outcome = Result<Exit, Failure>;
 
 impl Common {
-    /// Opens the state folder.
+    /// The state folder.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn paths(&self) -> Result<Paths, Report> {
+        Ok(Paths::open(self.state_dir.as_deref())?)
+    }
+
+    /// The site file: the one named; at a terminal else the one used last.
+    ///
+    /// # Errors
+    /// None is named.
+    pub fn site_file(&self) -> Result<PathBuf, Failure> {
+        if let Some(site) = &self.site {
+            return Ok(site.clone());
+        }
+        if let Ok(setup) = self.setup()
+            && let Some(rehearsal) = setup.rehearsal
+        {
+            return Ok(rehearsal.site());
+        }
+        let last = std::io::stdin().is_terminal().then(|| Paths::open(self.state_dir.as_deref()).ok()?.last_site()).flatten();
+        last.ok_or_else(|| {
+            Failure::usage("which site? Name its file with --site FILE, or make one: mosip-setup new --profile ID --site FILE")
+        })
+    }
+
+    /// Opens the state folder with its ports.
     ///
     /// # Errors
     /// It cannot be made.
@@ -75,74 +69,151 @@ impl Common {
         Ok(Setup::open(self.state_dir.as_deref())?)
     }
 
-    /// The site file: the one named, else the one of a rehearsal, else, on a terminal, the one used last.
+    /// Opens the site with everything that belongs to it, and remembers it as used last.
     ///
     /// # Errors
-    /// There is none.
-    pub fn site_file(&self, setup: &Setup) -> Result<PathBuf, Failure> {
-        if let Some(site) = &self.site {
-            return Ok(site.clone());
-        }
-        if let Some(rehearsal) = &setup.rehearsal {
-            return Ok(rehearsal.site());
-        }
-        let last = if std::io::stdin().is_terminal() { setup.paths.last_site() } else { None };
-        last.ok_or_else(|| Failure::usage("name the site file with --site FILE; 'mosip-setup new' makes one"))
+    /// It cannot be opened.
+    pub fn project(&self) -> Result<Project, Failure> {
+        let file = self.site_file()?;
+        let paths = Paths::open(self.state_dir.as_deref()).map_err(ProjectError::from)?;
+        let project = Project::open(&file, paths)?;
+        // Only a convenience: a state folder that cannot be written shows where something must be written.
+        drop(project.paths.remember_site(&project.open.path));
+        Ok(project)
     }
 
-    /// Opens a site whose answers are complete and right.
+    /// Prints a value as JSON.
     ///
     /// # Errors
-    /// Every problem of it.
-    pub fn ready(&self, setup: &Setup) -> Result<ReadySite, Failure> {
-        Ok(setup.ready(&self.site_file(setup)?)?)
+    /// stdout is gone.
+    pub fn print_json<T: Serialize>(&self, value: &T) -> Result<(), Report> {
+        print(&format!("{}\n", serde_json::to_string_pretty(value)?))
     }
 }
 
-/// Writes a line on stdout.
-///
-/// # Errors
-/// The output is gone.
-pub fn say(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(())
+/// A failure that the operator can do something about, with its exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// The message.
+    pub message: String,
+    /// The problems it consists of, where it has several.
+    pub problems: Vec<Problem>,
 }
 
-/// Writes a value as JSON on stdout.
-///
-/// # Errors
-/// The output is gone.
-pub fn say_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
+impl Failure {
+    /// Wrong usage.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), problems: Vec::new() }
+    }
+
+    /// Tells the operator, and gives the exit code. With `--json` the problems go to stdout as well.
+    ///
+    /// # Errors
+    /// stdout is gone.
+    pub fn report(&self, common: &Common) -> Result<Exit, Report> {
+        if common.json {
+            common.print_json(&serde_json::json!({ "error": self.message, "problems": self.problems }))?;
+        }
+        note(&self.message);
+        Ok(self.exit)
+    }
 }
 
-/// Asks for a text on the terminal; a secret is not shown. None where there is no terminal.
+impl From<ProjectError> for Failure {
+    fn from(error: ProjectError) -> Self {
+        let exit = match &error {
+            ProjectError::Path(_) | ProjectError::Site(SiteError::Write(_) | SiteError::Id(_)) => Exit::CannotWrite,
+            _ => Exit::Usage,
+        };
+        let message = error.to_string();
+        let problems = match error {
+            ProjectError::Invalid(problems) | ProjectError::Site(SiteError::Invalid(problems)) => problems,
+            _ => Vec::new(),
+        };
+        Self { exit, message, problems }
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        let exit = match error {
+            SetupError::Project(error) => return error.into(),
+            SetupError::Engine(EngineError::Held { .. }) => Exit::Busy,
+            SetupError::Engine(_) | SetupError::Journal(_) => Exit::CannotWrite,
+            SetupError::NotFetched(_) | SetupError::Secrets(_) | SetupError::Render(_) => Exit::Usage,
+        };
+        Self { exit, message: error.to_string(), problems: Vec::new() }
+    }
+}
+
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
+        Self { exit: Exit::CannotWrite, message: error.to_string(), problems: Vec::new() }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { exit: Exit::CannotWrite, message: format!("the output cannot be written: {error}"), problems: Vec::new() }
+    }
+}
+
+impl From<Report> for Failure {
+    fn from(error: Report) -> Self {
+        Self { exit: Exit::CannotWrite, message: error.to_string(), problems: Vec::new() }
+    }
+}
+
+/// Prints on stdout. A reader that went away (`| head`) ends the output quietly.
+///
+/// # Errors
+/// stdout cannot be written for another reason.
+pub fn print(text: &str) -> Result<(), Report> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says something to the person, on stderr.
+pub fn note(text: &str) {
+    // Nobody is left to tell when stderr is gone.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Asks for a line at the terminal; none where there is no terminal.
 #[must_use]
-pub fn ask(prompt: &str, secret: bool) -> Option<String> {
+pub fn ask(prompt: &str) -> Option<String> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return None;
     }
-    {
-        let mut error = std::io::stderr().lock();
-        let _ = write!(error, "{prompt} ");
-        let _ = error.flush();
-    }
-    let before = rustix::termios::tcgetattr(&stdin).ok();
-    if let (true, Some(before)) = (secret, &before) {
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
-        let _ = rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, &quiet);
-    }
+    drop(write!(std::io::stderr(), "{prompt} "));
     let mut text = String::new();
-    let read = stdin.read_line(&mut text);
-    if let (true, Some(before)) = (secret, &before) {
-        let _ = rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, before);
-        let _ = writeln!(std::io::stderr().lock());
-    }
-    read.ok().filter(|length| *length > 0).map(|_| text.trim_end_matches('\n').to_owned())
+    stdin.read_line(&mut text).ok().filter(|length| *length > 0).map(|_| text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Asks for a secret at the terminal, without showing it; none where there is no terminal.
+#[must_use]
+pub fn ask_secret<T: std::fmt::Display>(field: &T) -> Option<SecretString> {
+    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+    write!(terminal, "{field} (not shown): ").ok()?;
+    let before = rustix::termios::tcgetattr(&terminal).ok()?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
+    rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Flush, &hidden).ok()?;
+    let mut line = String::new();
+    let read = terminal.try_clone().ok().and_then(|input| std::io::BufReader::new(input).read_line(&mut line).ok());
+    let _ = rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Flush, &before);
+    drop(writeln!(terminal));
+    read.map(|_| SecretString::from(line.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+/// A path as an absolute text.
+#[must_use]
+pub fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -1,3 +1,14 @@
-//! The command line: a file for each group of verbs, each thin.
+//! The command line: a thin file for each group of verbs.
 
 pub mod check;
+pub mod common;
+pub mod fetch;
+pub mod new;
+pub mod plan;
+pub mod profiles;
+pub mod rehearse;
+pub mod render;
+pub mod root;
+pub mod run;
+pub mod site;
+pub mod watch;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
 
 use clap::Args;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::common::{Common, Failure, Outcome, ask, say};
+use super::common::{Common, Failure, Outcome, ask, ask_secret, note, print};
+use crate::adapters::project::Project;
 use crate::adapters::secrets::Secrets;
 use crate::engine::client::Client;
-use crate::engine::setup::{ReadySite, Setup, selected};
+use crate::engine::setup::{Setup, selected};
 use crate::exit::Exit;
 use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
@@ -91,7 +92,7 @@ pub struct AnswerArgs {
 /// A site with everything a run needs.
 pub struct Prepared {
     /// The site.
-    pub ready: ReadySite,
+    pub project: Project,
     /// Its plan.
     pub plan: Plan,
     /// Its secrets.
@@ -103,17 +104,16 @@ pub struct Prepared {
 /// # Errors
 /// Every problem of the site.
 pub fn prepare(common: &Common, setup: &Setup) -> Result<Prepared, Failure> {
-    let ready = common.ready(setup)?;
-    let plan = setup.plan(&ready)?;
+    let project = setup.project(&common.site_file()?)?;
+    let plan = setup.plan(&project)?;
     let mut prompted: BTreeMap<FieldId, SecretString> = BTreeMap::new();
-    for field in setup.prompts(&ready) {
-        let label = ready.profile.field(field.as_str()).map_or_else(|| field.to_string(), |field| field.label.clone());
-        if let Some(text) = ask(&format!("{label}:"), true) {
-            prompted.insert(field, SecretString::from(text));
+    for field in setup.prompts(&project, &plan)? {
+        if let Some(value) = ask_secret(&field) {
+            prompted.insert(field, value);
         }
     }
-    let secrets = setup.secrets(&ready, &prompted)?;
-    Ok(Prepared { ready, plan, secrets })
+    let secrets = setup.secrets(&project, &plan, &prompted)?;
+    Ok(Prepared { project, plan, secrets })
 }
 
 /// `run` as plain lines or JSON.
@@ -122,13 +122,13 @@ pub fn prepare(common: &Common, setup: &Setup) -> Result<Prepared, Failure> {
 /// The selection does not fit, or the engine cannot start.
 pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
-    let Prepared { ready, plan, secrets } = prepare(common, &setup)?;
+    let Prepared { project, plan, secrets } = prepare(common, &setup)?;
     let selection = Selection { only: args.only.clone(), from: args.from.clone(), to: args.to.clone() };
-    check_selection(&setup, &ready, &plan, &selection, args)?;
+    check_selection(&setup, &project, &plan, &selection, args)?;
     if !args.yes {
         review(common, &plan)?;
     }
-    let client = setup.open_run(&ready, plan, secrets, args.new)?;
+    let client = setup.open_run(&project, plan, secrets, args.new)?;
     for (phase, reason) in &args.skip {
         client.send(Command::Skip { phase: phase.clone(), reason: reason.clone() });
     }
@@ -137,7 +137,7 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
 }
 
 /// Refuses before anything runs what cannot run.
-fn check_selection(setup: &Setup, ready: &ReadySite, plan: &Plan, selection: &Selection, args: &RunArgs) -> Result<(), Failure> {
+fn check_selection(setup: &Setup, project: &Project, plan: &Plan, selection: &Selection, args: &RunArgs) -> Result<(), Failure> {
     let known: BTreeSet<&PhaseId> = plan.phases.iter().map(|phase| &phase.id).collect();
     for phase in args.skip.iter().map(|(phase, _)| phase) {
         if !known.contains(phase) {
@@ -147,7 +147,7 @@ fn check_selection(setup: &Setup, ready: &ReadySite, plan: &Plan, selection: &Se
             return Err(Failure::usage(format!("phase '{phase}' cannot be skipped: what follows does not work without it")));
         }
     }
-    let found = if args.new { None } else { setup.last_run(&ready.folder)? };
+    let found = if args.new { None } else { setup.last_run(&project.state()?)? };
     let state = match found {
         Some(found) => State { plan: plan.clone(), ..found.state },
         None => State::new(plan.clone()),
@@ -167,11 +167,11 @@ fn review(common: &Common, plan: &Plan) -> Result<(), Failure> {
     }
     for phase in &plan.phases {
         let minutes = phase.expect_minutes.map(|(from, to)| format!(", {from} to {to} min")).unwrap_or_default();
-        say(&format!("  {:<16} {}{minutes}", phase.id, phase.title))?;
+        print(&format!("  {:<16} {}{minutes}\n", phase.id, phase.title))?;
     }
-    match ask("Nothing has been touched so far. Start? Type yes:", false).as_deref().map(str::trim) {
+    match ask("Nothing has been touched so far. Start? Type yes:").as_deref().map(str::trim) {
         Some("yes") => Ok(()),
-        _ => Err(Failure { message: "not started".into(), exit: Exit::Stopped }),
+        _ => Err(Failure { exit: Exit::Stopped, message: "not started".into(), problems: Vec::new() }),
     }
 }
 
@@ -181,8 +181,9 @@ fn review(common: &Common, plan: &Plan) -> Result<(), Failure> {
 /// There is nothing to retry, or the engine cannot start.
 pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
-    let Prepared { ready, plan, secrets } = prepare(common, &setup)?;
-    let found = setup.last_run(&ready.folder)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))?;
+    let Prepared { project, plan, secrets } = prepare(common, &setup)?;
+    let found =
+        setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))?;
     let state = State { plan: plan.clone(), ..found.state };
     let failed = |phase: &&crate::install::plan::PlanPhase| {
         matches!(state.phase_state(phase), PhaseState::Failed | PhaseState::Interrupted | PhaseState::Stopped)
@@ -197,7 +198,7 @@ pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
             None => return Err(Failure::usage("no phase has failed; name the phase to run again")),
         },
     };
-    let client = setup.open_run(&ready, plan, secrets, false)?;
+    let client = setup.open_run(&project, plan, secrets, false)?;
     client.send(Command::Retry { phase, from_start: args.from_start });
     finish(follow(client, common, None).await?)
 }
@@ -208,7 +209,7 @@ pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
 /// The phase cannot be skipped, or the engine cannot start.
 pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
-    let Prepared { ready, plan, secrets } = prepare(common, &setup)?;
+    let Prepared { project, plan, secrets } = prepare(common, &setup)?;
     let Some(phase) = plan.phase(args.phase.as_str()) else {
         return Err(Failure::usage(format!("there is no phase '{}'; the phases are {}", args.phase, phase_names(&plan))));
     };
@@ -216,16 +217,16 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
         return Err(Failure::usage(format!("phase '{}' cannot be skipped: what follows does not work without it", args.phase)));
     };
     if !common.json {
-        say(&format!("Skipping '{}' means: {meaning}", phase.title))?;
+        print(&format!("Skipping '{}' means: {meaning}\n", phase.title))?;
         let blocked: Vec<&str> = plan.dependents(&args.phase).iter().map(|phase| phase.id.as_str()).collect();
         if !blocked.is_empty() {
-            say(&format!("These phases need it and are held back unless skipped too: {}", blocked.join(", ")))?;
+            print(&format!("These phases need it and are held back unless skipped too: {}\n", blocked.join(", ")))?;
         }
     }
-    if !args.yes && std::io::stdin().is_terminal() && ask("Skip it? Type yes:", false).as_deref().map(str::trim) != Some("yes") {
-        return Err(Failure { message: "not skipped".into(), exit: Exit::Stopped });
+    if !args.yes && std::io::stdin().is_terminal() && ask("Skip it? Type yes:").as_deref().map(str::trim) != Some("yes") {
+        return Err(Failure { exit: Exit::Stopped, message: "not skipped".into(), problems: Vec::new() });
     }
-    let client = setup.open_run(&ready, plan, secrets, false)?;
+    let client = setup.open_run(&project, plan, secrets, false)?;
     client.send(Command::Skip { phase: args.phase.clone(), reason: args.reason.clone() });
     finish(follow_commands(client, common).await?)
 }
@@ -236,8 +237,8 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
 /// There is no such question, or the engine cannot start.
 pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
-    let Prepared { ready, plan, secrets } = prepare(common, &setup)?;
-    let found = setup.last_run(&ready.folder)?.ok_or_else(|| Failure::usage("this site has no run yet"))?;
+    let Prepared { project, plan, secrets } = prepare(common, &setup)?;
+    let found = setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet"))?;
     let Some(question) = found.state.questions.iter().find(|question| question.id == args.question) else {
         let open: Vec<&str> = found.state.questions.iter().map(|question| question.id.as_str()).collect();
         let open = if open.is_empty() { "none is open".to_owned() } else { format!("open: {}", open.join(", ")) };
@@ -247,9 +248,11 @@ pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
         Answer::Open
     } else {
         match (&args.value, question.is_secret()) {
-            (Some(_), true) => return Err(Failure::usage("a secret does not stand in a command line: leave the value away and type it, or pipe it in")),
+            (Some(_), true) => {
+                return Err(Failure::usage("a secret does not stand in a command line: leave the value away and type it, or pipe it in"));
+            }
             (Some(value), false) => Answer::Text(value.clone()),
-            (None, secret) => match ask(&question.text, secret) {
+            (None, secret) => match ask_for(question, secret) {
                 Some(text) => Answer::Text(text),
                 None => {
                     let mut text = String::new();
@@ -260,7 +263,7 @@ pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
         }
     };
     let id = question.id.clone();
-    let client = setup.open_run(&ready, plan, secrets, false)?;
+    let client = setup.open_run(&project, plan, secrets, false)?;
     client.send(Command::Answer { question: id, answer });
     finish(follow(client, common, None).await?)
 }
@@ -314,13 +317,21 @@ async fn follow_commands(client: Client, common: &Common) -> Result<Followed, Fa
     follow(client, common, None).await
 }
 
+fn ask_for(question: &Question, secret: bool) -> Option<String> {
+    if !secret {
+        return ask(&format!("{}:", question.text));
+    }
+    ask_secret(&question.id).map(|value| value.expose_secret().to_owned())
+}
+
 fn ask_question(question: &Question) -> Option<Answer> {
     let hint = match (question.optional(), question.is_secret()) {
         (Some(meaning), _) => format!(" (empty: leave it open: {meaning})"),
         (None, false) => " (yes or no)".to_owned(),
         (None, true) => String::new(),
     };
-    let text = ask(&format!("{}{hint}:", question.text), question.is_secret())?;
+    note(&format!("{}{hint}", question.text));
+    let text = ask_for(question, question.is_secret())?;
     Some(if text.trim().is_empty() && question.optional().is_some() { Answer::Open } else { Answer::Text(text) })
 }
 
@@ -330,7 +341,7 @@ fn ask_question(question: &Question) -> Option<Answer> {
 /// The engine could not go on.
 pub fn finish(followed: Followed) -> Outcome {
     if let Some(message) = followed.error {
-        return Err(Failure { message, exit: Exit::CannotWrite });
+        return Err(Failure { exit: Exit::CannotWrite, message, problems: Vec::new() });
     }
     if let Some(message) = followed.rejected {
         return Err(Failure::usage(message));

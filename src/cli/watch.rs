@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::common::{Common, Failure, Outcome, say, say_json};
+use super::common::{Common, Failure, Outcome, print};
 use super::run::phase_names;
 use crate::engine::attempt::is_locked;
 use crate::engine::client::log_path;
@@ -65,10 +65,8 @@ struct QuestionStatus<'a> {
 }
 
 fn found(common: &Common, setup: &Setup) -> Result<FoundRun, Failure> {
-    let file = common.site_file(setup)?;
-    let (open, _) = setup.read(&file)?;
-    let folder = setup.paths.site(&open.file.draft.id)?;
-    setup.last_run(&folder)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))
+    let project = setup.project(&common.site_file()?)?;
+    setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))
 }
 
 fn phase_status<'a>(found: &'a FoundRun, phase: &'a PlanPhase) -> PhaseStatus<'a> {
@@ -80,7 +78,14 @@ fn phase_status<'a>(found: &'a FoundRun, phase: &'a PlanPhase) -> PhaseStatus<'a
         let last: crate::run::event::Progress = serde_json::from_str(text.lines().last()?).ok()?;
         Some(Progress { done: last.done, total: last.total })
     });
-    PhaseStatus { id: &phase.id, title: &phase.title, state: state.phase_state(phase), attempts, progress, reason: state.phase_reason(phase) }
+    PhaseStatus {
+        id: &phase.id,
+        title: &phase.title,
+        state: state.phase_state(phase),
+        attempts,
+        progress,
+        reason: state.phase_reason(phase),
+    }
 }
 
 /// `status`.
@@ -92,27 +97,31 @@ pub fn status(common: &Common) -> Outcome {
     let found = found(common, &setup)?;
     let state: &State = &found.state;
     let phases: Vec<PhaseStatus<'_>> = state.plan.phases.iter().map(|phase| phase_status(&found, phase)).collect();
-    let questions =
-        state.questions.iter().map(|question| QuestionStatus { id: &question.id, text: &question.text, secret: question.is_secret() }).collect();
+    let questions = state
+        .questions
+        .iter()
+        .map(|question| QuestionStatus { id: &question.id, text: &question.text, secret: question.is_secret() })
+        .collect();
     if common.json {
-        say_json(&Status { run: &state.run, state: state.summary(), rehearsal: state.rehearsal, phases, questions })?;
+        common.print_json(&Status { run: &state.run, state: state.summary(), rehearsal: state.rehearsal, phases, questions })?;
         return Ok(Exit::Done);
     }
     if state.rehearsal {
-        say("REHEARSAL: nothing here is installed anywhere")?;
+        print("REHEARSAL: nothing here is installed anywhere\n")?;
     }
-    say(&format!("run {} is {}, opened {}", state.run, state.summary(), state.opened.strftime("%Y-%m-%d %H:%M UTC")))?;
+    print(&format!("run {} is {}, opened {}\n", state.run, state.summary(), state.opened.strftime("%Y-%m-%d %H:%M UTC")))?;
     for (status, phase) in phases.iter().zip(&state.plan.phases) {
         let word = format!("{:?}", status.state).to_lowercase();
         let took = state.phase_times(phase).1;
         let took = if took > 0 { seconds(took) } else { String::new() };
         let progress = status.progress.as_ref().map(|progress| format!(" {} of {}", progress.done, progress.total)).unwrap_or_default();
         let reason = if status.reason.is_empty() { String::new() } else { format!("  {}", status.reason) };
-        say(format!("  {word:<12}{:<18}{took:>14}{progress}{reason}", status.id).trim_end())?;
+        let line = format!("  {word:<12}{:<18}{took:>14}{progress}{reason}", status.id);
+        print(&format!("{}\n", line.trim_end()))?;
     }
     for question in &state.questions {
-        say(&format!("question {}: {}", question.id, question.text))?;
-        say(&format!("  answer it: mosip-setup answer '{}'", question.id))?;
+        print(&format!("question {}: {}\n", question.id, question.text))?;
+        print(&format!("  answer it: mosip-setup answer '{}'\n", question.id))?;
     }
     Ok(Exit::Done)
 }
@@ -126,7 +135,8 @@ pub fn logs(args: &LogsArgs, common: &Common) -> Outcome {
     let found = found(common, &setup)?;
     let (step, attempt) = choose(&found.state, args)?;
     let path = log_path(found.folder.root(), &step, attempt);
-    let mut file = File::open(&path).map_err(|error| Failure::usage(format!("there is no log of attempt {attempt} of {step}: {}: {error}", path.display())))?;
+    let mut file = File::open(&path)
+        .map_err(|error| Failure::usage(format!("there is no log of attempt {attempt} of {step}: {}: {error}", path.display())))?;
     let mut out = std::io::stdout().lock();
     let mut read = 0_u64;
     let mut buffer = vec![0; 64 * 1024];
@@ -159,7 +169,8 @@ fn choose(state: &State, args: &LogsArgs) -> Result<(StepRef, u32), Failure> {
         Some(step) => {
             let names: Vec<&str> = planned.steps.iter().map(|step| step.id.as_str()).collect();
             let id: Option<StepId> = planned.steps.iter().find(|known| known.id == *step).map(|step| step.id.clone());
-            let id = id.ok_or_else(|| Failure::usage(format!("phase '{phase}' has no step '{step}'; its steps are {}", names.join(", "))))?;
+            let id =
+                id.ok_or_else(|| Failure::usage(format!("phase '{phase}' has no step '{step}'; its steps are {}", names.join(", "))))?;
             StepRef { phase: planned.id.clone(), step: id }
         }
         None => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -15,20 +15,16 @@ use super::executor::{Executor, Ports};
 use super::real_probe::RealProbe;
 use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
 use super::spawn::{ProcessSpawn, SystemClock};
-use crate::adapters::files::render::{self, RenderErrors, RenderState, Rendered, Scope};
+use crate::adapters::files::render::{self, RenderErrors, Rendered, Scope};
 use crate::adapters::journal::{self, Journal, JournalError};
 use crate::adapters::paths::{self, PathError, Paths, RunPaths, SitePaths};
-use crate::adapters::profiles::{self, ProfileError};
-use crate::adapters::secrets::{Lookup, SecretError, Secrets};
-use crate::adapters::sites::{self, OpenSite, SiteError};
-use crate::adapters::sources;
+use crate::adapters::project::{Project, ProjectError};
+use crate::adapters::secrets::{SecretError, Secrets};
+use crate::adapters::user;
 use crate::install::change::{Change, FileChange};
 use crate::install::ids::FieldId;
 use crate::install::plan::Plan;
-use crate::install::planner::{self, Place};
-use crate::install::problem::Problem;
-use crate::install::profile::Profile;
-use crate::install::site::{Knobs, SecretRef, Site};
+use crate::install::site::SecretRef;
 use crate::run::event::{Event, FORMAT, Recorded};
 use crate::run::machine::{Machine, select};
 use crate::run::state::{self, State};
@@ -36,18 +32,9 @@ use crate::run::state::{self, State};
 /// Why a site cannot be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A state path cannot be used.
+    /// The site, its profile or the state folder cannot be used.
     #[error(transparent)]
-    Path(#[from] PathError),
-    /// The site file cannot be used.
-    #[error(transparent)]
-    Site(#[from] SiteError),
-    /// The profile cannot be used.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// Answers are wrong or missing.
-    #[error("the site has {} problem(s):\n{}", .0.len(), lines(.0))]
-    Problems(Vec<Problem>),
+    Project(#[from] ProjectError),
     /// Sources are not there.
     #[error("the source '{0}' is not here yet: fetch it with 'mosip-setup fetch'")]
     NotFetched(String),
@@ -65,10 +52,6 @@ pub enum SetupError {
     Journal(#[from] JournalError),
 }
 
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
-}
-
 /// Everything front ends need, for the real thing or for a rehearsal.
 #[derive(Clone)]
 pub struct Setup {
@@ -76,26 +59,11 @@ pub struct Setup {
     pub paths: Paths,
     /// The ports.
     pub ports: Ports,
-    /// The operator's home folder.
-    pub home: PathBuf,
     /// The operator's user name.
     pub user: String,
     /// The rehearsal, where it is one.
     pub rehearsal: Option<Rehearsal>,
     rehearsed: Option<Arc<RehearsalProbe>>,
-    program: PathBuf,
-}
-
-/// A site whose answers are complete and right.
-pub struct ReadySite {
-    /// The file.
-    pub open: OpenSite,
-    /// Its profile.
-    pub profile: Profile,
-    /// Its answers.
-    pub site: Site,
-    /// Its folder in the state.
-    pub folder: SitePaths,
 }
 
 /// Who holds a site.
@@ -124,123 +92,71 @@ impl Setup {
     /// The state folder cannot be made, or there is no home folder.
     pub fn open(state_dir: Option<&Path>) -> Result<Self, PathError> {
         let paths = Paths::open(state_dir)?;
-        let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
-        let spawn = ProcessSpawn { program: program.clone() };
-        let user = rustix_user();
-        let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()).ok_or(PathError::NoHome)?;
+        let spawn = ProcessSpawn { program: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()) };
+        let user = user::name();
         let clock = Arc::new(SystemClock);
         if let Some(rehearsal) = Rehearsal::of(paths.root()) {
             let probe = Arc::new(RehearsalProbe::new(RealProbe::default(), rehearsal.faults.clone(), rehearsal.speed));
             let spawn = RehearsalSpawn { inner: spawn, speed: rehearsal.speed, faults: rehearsal.faults.clone() };
             let ports = Ports { probe: probe.clone(), spawn: Arc::new(spawn), clock };
-            return Ok(Self { paths, ports, home: rehearsal.home(), user, rehearsal: Some(rehearsal), rehearsed: Some(probe), program });
+            return Ok(Self { paths, ports, user, rehearsal: Some(rehearsal), rehearsed: Some(probe) });
         }
         let ports = Ports { probe: Arc::new(RealProbe::default()), spawn: Arc::new(spawn), clock };
-        Ok(Self { paths, ports, home, user, rehearsal: None, rehearsed: None, program })
+        Ok(Self { paths, ports, user, rehearsal: None, rehearsed: None })
     }
 
-    /// Reads a site file and its profile; answers may still be wrong.
+    /// Opens a site file; its answers may still be wrong. It is remembered as the one used last.
     ///
     /// # Errors
-    /// One of both cannot be read.
-    pub fn read(&self, site: &Path) -> Result<(OpenSite, Profile), SetupError> {
-        let open = sites::load(site)?;
-        let profile = profiles::load_for_site(&open.file.draft.profile, &open.folder())?;
-        Ok((open, profile))
-    }
-
-    /// Reads a site file whose answers must be complete and right.
-    ///
-    /// # Errors
-    /// Also all problems of its answers, each with its line.
-    pub fn ready(&self, site: &Path) -> Result<ReadySite, SetupError> {
-        let (open, profile) = self.read(site)?;
-        let knobs = self.knobs(&profile, &open);
-        let knobs = (!knobs.is_empty()).then_some(&knobs);
-        let valid = open.file.validate(&profile, knobs).map_err(SetupError::Problems)?;
-        let folder = self.paths.site(&valid.id)?;
+    /// It or its profile cannot be read.
+    pub fn project(&self, site: &Path) -> Result<Project, SetupError> {
+        let project = Project::open(site, self.paths.clone())?;
         // Remembering is a convenience; a state folder that cannot be written is reported where it matters.
-        drop(self.paths.remember_site(&open.path));
-        Ok(ReadySite { open, profile, site: valid, folder })
-    }
-
-    /// The keys of the profile's templates, where its sources are here.
-    #[must_use]
-    pub fn knobs(&self, profile: &Profile, open: &OpenSite) -> Knobs {
-        sources::knobs(profile, &sources::fetched(profile, &open.file.draft.sources, &self.paths))
+        drop(self.paths.remember_site(&project.open.path));
+        Ok(project)
     }
 
     /// Makes the plan of a site.
     ///
     /// # Errors
-    /// A source is not here, or the profile cannot be filled in.
-    pub fn plan(&self, ready: &ReadySite) -> Result<Plan, SetupError> {
-        let fetched = sources::fetched(&ready.profile, &ready.open.file.draft.sources, &self.paths);
-        for source in ready.profile.sources.keys() {
-            if fetched.get(source.as_str()).is_none_or(|folder| !folder.is_dir()) {
-                return Err(SetupError::NotFetched(source.to_string()));
-            }
+    /// Answers are missing or wrong, a source is not here, or the profile cannot be filled in.
+    pub fn plan(&self, project: &Project) -> Result<Plan, SetupError> {
+        let plan = project.plan()?;
+        if let Some(source) = plan.sources.keys().find(|source| !project.fetched.contains_key(source.as_str())) {
+            return Err(SetupError::NotFetched(source.to_string()));
         }
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        let place = Place {
-            home: text(&self.home),
-            user: self.user.clone(),
-            site_dir: text(&ready.open.folder()),
-            known_hosts: text(&ready.folder.known_hosts()),
-            fetched: fetched.iter().map(|(name, folder)| (name.clone(), text(folder))).collect(),
-            program: text(&self.program),
-            digest_key: ready.folder.digest_key()?,
-        };
-        let plan = planner::plan(&ready.profile, &ready.site, &place).map_err(|problems| {
-            let file = ready.profile.id.to_string();
-            SetupError::Problems(
-                problems.into_iter().map(|problem| Problem { file: file.clone(), line: 0, key: problem.key, message: problem.message }).collect(),
-            )
-        })?;
         if let Some(probe) = &self.rehearsed {
             probe.observe(Arc::new(plan.clone()));
         }
         Ok(plan)
     }
 
-    /// The secrets a site answers with `prompt` and that no run has been given yet.
-    #[must_use]
-    pub fn prompts(&self, ready: &ReadySite) -> Vec<FieldId> {
-        let asked = ready.site.secrets.iter().filter(|(_, reference)| **reference == SecretRef::Prompt);
-        asked.map(|(field, _)| field.clone()).filter(|field| !ready.folder.answers().join(field.as_str()).is_file()).collect()
+    /// The secrets that are to be asked for, because the site says so and no run has been given them yet.
+    ///
+    /// # Errors
+    /// The state folder cannot be used.
+    pub fn prompts(&self, project: &Project, plan: &Plan) -> Result<Vec<FieldId>, SetupError> {
+        let answers = project.state()?.answers();
+        let asked = plan.secrets.iter().filter(|(_, reference)| **reference == SecretRef::Prompt).map(|(field, _)| field.clone());
+        Ok(asked.filter(|field| !answers.join(field.as_str()).is_file()).collect())
     }
 
-    /// Resolves the secrets of a site.
+    /// Resolves the secrets of a site; `prompted` has those that were asked for.
     ///
     /// # Errors
     /// All that cannot be used.
-    pub fn secrets(&self, ready: &ReadySite, prompted: &BTreeMap<FieldId, SecretString>) -> Result<Secrets, SetupError> {
-        let answers = ready.folder.answers();
-        let lookup = Lookup {
-            home: &self.home,
-            answers: Some(&answers),
-            prompt: &|field| prompted.get(field).cloned(),
-            environment: &|name| std::env::var(name).ok(),
-        };
-        Secrets::resolve(&ready.site.secrets, Some(&ready.profile), &lookup).map_err(SetupError::Secrets)
+    pub fn secrets(&self, project: &Project, plan: &Plan, prompted: &BTreeMap<FieldId, SecretString>) -> Result<Secrets, SetupError> {
+        project.secrets(plan, &|field| prompted.get(field).cloned())?.map_err(SetupError::Secrets)
     }
 
-    /// Renders the files of a plan without writing; secrets that cannot be had yet are left out.
+    /// What writing the files of a plan would change; touches nothing.
     ///
     /// # Errors
     /// A template lacks a key or cannot be read.
-    pub fn preview(&self, ready: &ReadySite, plan: &Plan) -> Result<Vec<Rendered>, SetupError> {
-        let secrets = self.secrets(ready, &BTreeMap::new()).unwrap_or_default();
-        let state = RenderState::load(&ready.folder.rendered(), ready.folder.digest_key()?);
-        Ok(render::render(plan, Scope { only: None, preview: true }, &secrets, &state)?)
-    }
-
-    /// What writing the files would change.
-    ///
-    /// # Errors
-    /// As [`Setup::preview`].
-    pub fn changes(&self, ready: &ReadySite, plan: &Plan) -> Result<Vec<FileChange>, SetupError> {
-        Ok(self.preview(ready, plan)?.iter().map(file_change).collect())
+    pub fn changes(&self, project: &Project, plan: &Plan) -> Result<Vec<FileChange>, SetupError> {
+        let secrets = project.preview_secrets(plan)?;
+        let files = render::render(plan, Scope { only: None, preview: true }, &secrets, &project.render_state()?)?;
+        Ok(files.iter().map(file_change).collect())
     }
 
     /// The newest run of a site that is not closed for good; none: there is none.
@@ -249,7 +165,7 @@ impl Setup {
     /// Its journal is damaged.
     pub fn last_run(&self, folder: &SitePaths) -> Result<Option<FoundRun>, SetupError> {
         let Some(id) = folder.runs().pop() else { return Ok(None) };
-        let run = folder.run(&id)?;
+        let run = folder.run(&id).map_err(ProjectError::from)?;
         if !run.journal().is_file() {
             return Ok(None);
         }
@@ -269,12 +185,16 @@ impl Setup {
     ///
     /// # Errors
     /// Another engine holds the site, or the journal cannot be used.
-    pub fn open_run(&self, ready: &ReadySite, plan: Plan, secrets: Secrets, new: bool) -> Result<Client, SetupError> {
-        let lock = self.hold(&ready.folder)?;
-        let found = if new { None } else { self.last_run(&ready.folder)? };
+    pub fn open_run(&self, project: &Project, plan: Plan, secrets: Secrets, new: bool) -> Result<Client, SetupError> {
+        let site = project.state()?;
+        let lock = self.hold(&site)?;
+        let found = if new { None } else { self.last_run(&site)? };
         let run = match &found {
             Some(found) => found.folder.clone(),
-            None => ready.folder.run(&paths::new_run_id(self.ports.clock.now())?)?,
+            None => {
+                let id = paths::new_run_id(self.ports.clock.now()).map_err(ProjectError::from)?;
+                site.run(&id).map_err(ProjectError::from)?
+            }
         };
         let (mut journal, mut events) = Journal::open(&run.journal())?;
         if events.is_empty() {
@@ -282,7 +202,7 @@ impl Setup {
                 format: FORMAT,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
                 run: run.id(),
-                site_file: ready.open.path.display().to_string(),
+                site_file: project.open.path.display().to_string(),
                 rehearsal: self.rehearsal.is_some(),
                 plan: Box::new(plan),
             };
@@ -295,7 +215,7 @@ impl Setup {
             }
         }
         let state = state::fold(&events).map_err(EngineError::from)?;
-        let executor = Arc::new(Executor::new(self.ports.clone(), ready.folder.clone(), run.clone(), secrets));
+        let executor = Arc::new(Executor::new(self.ports.clone(), site, run.clone(), secrets));
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default();
         let driver = Driver { journal, state, machine: Machine::default(), executor, _lock: lock, user: self.user.clone(), boot };
         Ok(driver.start(events, run.root().to_owned()))
@@ -341,11 +261,4 @@ pub fn file_change(file: &Rendered) -> FileChange {
 /// A phase that does not exist, or whose needs are neither done nor selected.
 pub fn selected(state: &State, selection: &crate::run::machine::Selection) -> Result<Vec<crate::install::ids::PhaseId>, String> {
     select(state, selection)
-}
-
-fn rustix_user() -> String {
-    let uid = rustix::process::getuid().as_raw().to_string();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let entry = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid));
-    entry.and_then(|line| line.split(':').next()).map_or(uid.clone(), str::to_owned)
 }

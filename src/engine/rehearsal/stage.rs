@@ -118,6 +118,7 @@ impl Rehearsal {
         }
         let marker = serde_json::to_vec(self).unwrap_or_default();
         write(&self.state_dir().join(MARKER), &marker)?;
+        write(&self.state_dir().join("home"), home.as_os_str().as_encoded_bytes())?;
         let key = openssl::pkey::PKey::generate_ed25519()?.private_key_to_pem_pkcs8()?;
         write(&home.join(".ssh/id_ed25519"), &key)?;
         let mut password = [0_u8; 12];
