@@ -24,7 +24,7 @@ pub struct Made {
 /// OpenSSL cannot make keys.
 pub fn make(names: &[&str], days: i64) -> Result<Made, ErrorStack> {
     let authority_key = PKey::from_rsa(Rsa::generate(2048)?)?;
-    let mut authority = begin("Rehearsal authority", &authority_key, 30)?;
+    let mut authority = begin("Rehearsal authority", &authority_key, 365)?;
     authority.append_extension(BasicConstraints::new().critical().ca().build()?)?;
     authority.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
     authority.sign(&authority_key, MessageDigest::sha256())?;
