@@ -13,5 +13,6 @@
 pub mod adapters;
 pub mod cli;
 pub mod engine;
+pub mod exit;
 pub mod install;
 pub mod run;

@@ -1,6 +1,15 @@
 //! Executes a plan: effects through adapters; owns the journal.
 
+pub mod attempt;
 pub mod checks;
+pub mod client;
+pub mod driver;
+pub mod executor;
 pub mod host_keys;
 pub mod ports;
+mod pump;
 pub mod real_probe;
+pub mod rehearsal;
+pub mod runner;
+pub mod setup;
+pub mod spawn;

@@ -2,15 +2,19 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::attempt::{AttemptSpec, Ended};
 use crate::install::facts::{
     CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, TcpAnswer,
     ToolFacts, UserFacts,
 };
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, SshLogin};
+use crate::run::event::Progress;
 
 /// A future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -128,4 +132,23 @@ pub enum ProbeAnswer {
     Http(HttpAnswer),
     /// The question could not be answered at all; why.
     Failed(String),
+}
+
+/// Hears where an attempt stands.
+pub type Report = Box<dyn Fn(Progress) + Send + Sync>;
+
+/// Starts attempts and ends them.
+pub trait Spawn: Send + Sync {
+    /// Runs an attempt to its end, in a process of its own that outlives this one.
+    fn run(&self, spec: AttemptSpec, report: Report) -> BoxFuture<'static, Ended>;
+    /// Waits for an attempt that another process started; none: neither its runner nor its exit record is there.
+    fn adopt(&self, dir: PathBuf, lock: PathBuf, report: Report) -> BoxFuture<'static, Option<Ended>>;
+    /// Ends the attempt that is running in `dir`: asks it to end, or kills it.
+    fn cancel(&self, dir: PathBuf, lock: PathBuf, now: bool) -> BoxFuture<'static, ()>;
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
 }

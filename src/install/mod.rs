@@ -1,7 +1,9 @@
 //! What an installation is: profiles, sites, checks and plans. Pure: no clock, files, network or processes.
 
+pub mod change;
 pub mod check;
 pub mod facts;
+pub mod draft;
 pub mod field;
 pub mod ids;
 pub mod inquiry;
@@ -13,5 +15,7 @@ pub mod problem;
 pub mod profile;
 pub mod profile_reader;
 pub mod profile_rules;
+mod relations;
 pub mod site;
 pub mod site_reader;
+mod validate;

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
+use super::field::Field;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
 use super::site::{SecretRef, SourceOverride};
@@ -181,8 +182,8 @@ pub enum Action {
         text: String,
         /// What to do to be able to answer.
         detail: String,
-        /// The secret field that keeps the answer; none: a confirmation.
-        field: Option<FieldId>,
+        /// The secret field that keeps the answer, with its rules; none: a confirmation.
+        field: Option<Box<Field>>,
         /// What leaving it open means; none: it must be answered.
         optional: Option<String>,
     },

@@ -413,7 +413,8 @@ impl Planner<'_> {
             }
             StepKind::Ask(spec) => {
                 let (text, detail) = (self.expand(key, &spec.text), self.expand(key, &spec.detail));
-                (Action::Ask { text: text.clone(), detail, field: spec.field.clone(), optional: spec.optional.clone() }, text)
+                let field = spec.field.as_ref().and_then(|field| self.profile.field(field.as_str())).cloned().map(Box::new);
+                (Action::Ask { text: text.clone(), detail, field, optional: spec.optional.clone() }, text)
             }
             StepKind::Check(checks) => (Action::Check { checks: checks.clone() }, "Check".into()),
         }
@@ -444,7 +445,10 @@ impl Planner<'_> {
         let each = spec
             .tasks_each
             .as_ref()
-            .map_or(0, |each| each.tasks * u32::try_from(self.site.with_role(each.role.as_str()).count()).unwrap_or(u32::MAX));
+            .map_or(0, |each| {
+                let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
+                each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
+            });
         Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,29 +32,27 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Lines of the keys of a TOML text: `phase[2].step[0].dir` → line.
+/// Lines of the keys of a TOML text: `phase[2].step[0].dir` → line. Indexed when first asked, for most files have no problem.
 #[derive(Debug, Default, Clone)]
 pub struct Lines {
-    lines: HashMap<String, usize>,
+    text: String,
+    index: OnceLock<Index>,
 }
 
 impl Lines {
-    /// Indexes a text; a text that does not parse has an empty index.
+    /// Takes a text; one that does not parse has no lines.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let mut index = Self::default();
-        if let Ok(document) = toml_edit::Document::parse(text) {
-            index.table(text, "", document.as_table());
-        }
-        index
+        Self { text: text.to_owned(), index: OnceLock::new() }
     }
 
     /// The line of a key, or of the nearest key above it; 0 where there is none.
     #[must_use]
     pub fn find(&self, key: &str) -> usize {
+        let index = self.index.get_or_init(|| Index::of(&self.text));
         let mut key = key;
         loop {
-            if let Some(line) = self.lines.get(key) {
+            if let Some(line) = index.lines.get(key) {
                 return *line;
             }
             match key.rfind(['.', '[']) {
@@ -63,51 +62,70 @@ impl Lines {
         }
     }
 
-    fn note(&mut self, text: &str, key: &str, span: Option<std::ops::Range<usize>>) {
+}
+
+#[derive(Debug, Default, Clone)]
+struct Index {
+    lines: HashMap<String, usize>,
+    /// Offsets of the line breaks.
+    breaks: Vec<usize>,
+}
+
+impl Index {
+    fn of(text: &str) -> Self {
+        let mut index = Self { lines: HashMap::new(), breaks: text.match_indices('\n').map(|(offset, _)| offset).collect() };
+        if let Ok(document) = toml_edit::Document::parse(text) {
+            index.table("", document.as_table());
+        }
+        index
+    }
+
+    fn note(&mut self, key: &str, span: Option<std::ops::Range<usize>>) {
         if let Some(span) = span {
-            self.lines.entry(key.to_owned()).or_insert_with(|| line_at(text, span.start));
+            let line = self.breaks.partition_point(|offset| *offset < span.start) + 1;
+            self.lines.entry(key.to_owned()).or_insert(line);
         }
     }
 
-    fn table(&mut self, text: &str, prefix: &str, table: &toml_edit::Table) {
+    fn table(&mut self, prefix: &str, table: &toml_edit::Table) {
         for (key, item) in table {
             let path = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
             let span = table.key(key).and_then(toml_edit::Key::span).or_else(|| item.span());
             match item {
                 toml_edit::Item::Table(inner) => {
-                    self.note(text, &path, inner.span().or(span));
-                    self.table(text, &path, inner);
+                    self.note(&path, inner.span().or(span));
+                    self.table(&path, inner);
                 }
                 toml_edit::Item::ArrayOfTables(entries) => {
                     for (number, inner) in entries.iter().enumerate() {
                         let entry = format!("{path}[{number}]");
-                        self.note(text, &entry, inner.span());
-                        self.table(text, &entry, inner);
+                        self.note(&entry, inner.span());
+                        self.table(&entry, inner);
                     }
                 }
                 toml_edit::Item::Value(value) => {
-                    self.note(text, &path, span);
-                    self.value(text, &path, value);
+                    self.note(&path, span);
+                    self.value(&path, value);
                 }
                 toml_edit::Item::None => {}
             }
         }
     }
 
-    fn value(&mut self, text: &str, path: &str, value: &toml_edit::Value) {
+    fn value(&mut self, path: &str, value: &toml_edit::Value) {
         match value {
             toml_edit::Value::InlineTable(table) => {
                 for (key, inner) in table {
                     let path = format!("{path}.{key}");
-                    self.note(text, &path, inner.span());
-                    self.value(text, &path, inner);
+                    self.note(&path, inner.span());
+                    self.value(&path, inner);
                 }
             }
             toml_edit::Value::Array(array) => {
                 for (number, inner) in array.iter().enumerate() {
                     let path = format!("{path}[{number}]");
-                    self.note(text, &path, inner.span());
-                    self.value(text, &path, inner);
+                    self.note(&path, inner.span());
+                    self.value(&path, inner);
                 }
             }
             _ => {}

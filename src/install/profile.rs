@@ -409,17 +409,17 @@ pub struct AnsibleSpec {
     /// How many `TASK` banners a run prints: a fixed part.
     #[serde(default)]
     pub tasks: Option<u32>,
-    /// And this many more for each machine of a role.
+    /// And this many more for each machine of some roles.
     #[serde(default)]
     pub tasks_each: Option<TasksEach>,
 }
 
-/// Task banners that come once for each machine of a role.
+/// Task banners that come once for each machine that has one of some roles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TasksEach {
-    /// The role.
-    pub role: RoleId,
+    /// The roles.
+    pub roles: Vec<RoleId>,
     /// How many.
     pub tasks: u32,
 }

@@ -363,7 +363,9 @@ impl Rules<'_> {
                     self.problem(&format!("{key}.ansible.arguments"), "-v prints keys and tokens into the log");
                 }
                 if let Some(each) = &spec.tasks_each {
-                    self.role_exists(&format!("{key}.ansible.tasks_each"), each.role.as_str());
+                    for role in &each.roles {
+                        self.role_exists(&format!("{key}.ansible.tasks_each"), role.as_str());
+                    }
                 }
             }
             StepKind::Terraform(_) => {

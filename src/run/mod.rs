@@ -1,1 +1,8 @@
 //! What happened in a run and what comes next. Pure: no clock, files, network or processes.
+
+pub mod event;
+pub mod machine;
+pub mod question;
+pub mod redact;
+pub mod resume;
+pub mod state;

@@ -1,0 +1,284 @@
+//! Reads what `ansible-playbook` and `ansible-inventory` print.
+//!
+//! The grammar is that of Ansible's default output, the same from ansible-core 2.14 to 2.20 (2.19 adds `[ERROR]` blocks before `fatal`).
+
+use std::collections::BTreeMap;
+
+use crate::run::event::Progress;
+
+/// How many lines that matter are kept.
+const MAX_LINES: usize = 12;
+
+/// What one playbook printed so far.
+#[derive(Debug, Default)]
+pub struct Playbook {
+    total: u64,
+    tasks: u64,
+    doing: String,
+    hosts: BTreeMap<String, String>,
+    in_recap: bool,
+    recap: BTreeMap<String, Recap>,
+    failures: Vec<String>,
+    ignored: Vec<String>,
+    no_hosts: bool,
+    changed: bool,
+}
+
+/// One line of the recap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recap {
+    /// Tasks that changed something.
+    pub changed: u32,
+    /// Tasks that failed.
+    pub failed: u32,
+    /// Times the host could not be reached.
+    pub unreachable: u32,
+    /// Failures the playbook ignores.
+    pub ignored: u32,
+}
+
+/// What a playbook's output says about its success.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why it is a failure in spite of exit code 0; empty: it is none.
+    pub wrong: String,
+    /// What deserves a look.
+    pub warning: String,
+    /// Hosts that failed or could not be reached.
+    pub hosts: Vec<String>,
+    /// The lines that matter.
+    pub lines: Vec<String>,
+}
+
+impl Playbook {
+    /// A playbook that prints so many `TASK` banners; 0: not known.
+    #[must_use]
+    pub fn new(total: u64) -> Self {
+        Self { total, ..Self::default() }
+    }
+
+    /// Takes in one line without its newline.
+    pub fn line(&mut self, line: &[u8]) {
+        let Some(first) = line.first() else { return };
+        if self.in_recap {
+            self.recap_line(line);
+            return;
+        }
+        match first {
+            b'T' | b'R' | b'P' => self.banner(line),
+            b'o' | b'c' | b's' | b'f' | b'F' | b'.' => self.result(line),
+            _ => {}
+        }
+    }
+
+    fn banner(&mut self, line: &[u8]) {
+        let Ok(text) = std::str::from_utf8(line) else { return };
+        if let Some(rest) = text.strip_prefix("TASK [") {
+            self.tasks += 1;
+            self.begin(rest);
+        } else if let Some(rest) = text.strip_prefix("RUNNING HANDLER [") {
+            self.begin(rest);
+        } else if text.starts_with("PLAY RECAP") {
+            self.in_recap = true;
+            self.changed = true;
+        }
+    }
+
+    fn begin(&mut self, rest: &str) {
+        rest.rsplit_once(']').map_or(rest, |(name, _)| name).clone_into(&mut self.doing);
+        self.hosts.clear();
+        self.changed = true;
+    }
+
+    fn result(&mut self, line: &[u8]) {
+        let Ok(text) = std::str::from_utf8(line) else { return };
+        if text == "...ignoring" {
+            self.ignored.extend(self.failures.pop());
+            return;
+        }
+        if text.starts_with("skipping: no hosts matched") {
+            self.no_hosts = true;
+            return;
+        }
+        let Some((status, rest)) = text.split_once(": [") else { return };
+        let Some((host, rest)) = rest.split_once(']') else { return };
+        // A delegated task names both hosts: the first is the one it counts for.
+        let host = host.split(" -> ").next().unwrap_or(host);
+        match status {
+            "ok" | "changed" | "skipping" => drop(self.hosts.insert(host.to_owned(), status.to_owned())),
+            "fatal" | "failed" => {
+                let unreachable = rest.contains("UNREACHABLE!");
+                self.hosts.insert(host.to_owned(), if unreachable { "unreachable" } else { "failed" }.to_owned());
+                if self.failures.len() < MAX_LINES {
+                    self.failures.push(format!("{host}: {}: {}", self.doing, message(rest)));
+                }
+            }
+            "FAILED - RETRYING" => {
+                let left = rest.rsplit_once('(').map(|(_, left)| left.trim_end_matches([')', '.'])).unwrap_or_default();
+                self.hosts.insert(host.to_owned(), format!("retrying, {left}"));
+            }
+            _ => return,
+        }
+        self.changed = true;
+    }
+
+    fn recap_line(&mut self, line: &[u8]) {
+        let Ok(text) = std::str::from_utf8(line) else { return };
+        let Some((host, counts)) = text.split_once(" : ") else { return };
+        let count = |name: &str| {
+            let found = counts.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            found.and_then(|number| number.parse().ok()).unwrap_or(0)
+        };
+        let recap =
+            Recap { changed: count("changed"), failed: count("failed"), unreachable: count("unreachable"), ignored: count("ignored") };
+        self.recap.insert(host.trim().to_owned(), recap);
+    }
+
+    /// Where it stands, when that changed since the last call.
+    pub fn take_progress(&mut self) -> Option<Progress> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let done = if self.in_recap && self.total > 0 { self.tasks } else { self.tasks.saturating_sub(1) };
+        Some(Progress {
+            done: if self.total > 0 { done.min(self.total) } else { done },
+            total: self.total,
+            unit: "tasks".into(),
+            doing: if self.in_recap { "recap".into() } else { self.doing.clone() },
+            parts: self.hosts.clone(),
+            ..Progress::default()
+        })
+    }
+
+    /// What the whole output says.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let hosts: Vec<String> =
+            self.recap.iter().filter(|(_, recap)| recap.failed > 0 || recap.unreachable > 0).map(|(host, _)| host.clone()).collect();
+        let wrong = if self.no_hosts {
+            "a play matched no hosts: the inventory lacks a group or name the playbook needs".into()
+        } else if self.recap.is_empty() {
+            "the playbook ended without doing anything on any host (its recap is empty): is the inventory right?".into()
+        } else {
+            String::new()
+        };
+        let ignored: u32 = self.recap.values().map(|recap| recap.ignored).sum();
+        let warning = if ignored > 0 {
+            format!("{ignored} failure(s) were ignored by the playbook: {}", self.ignored.join("; "))
+        } else {
+            String::new()
+        };
+        Verdict { wrong, warning, hosts, lines: self.failures.clone() }
+    }
+}
+
+/// The message of a failure: `msg` of its result, else the text as it is, cut to a readable length.
+fn message(rest: &str) -> String {
+    let json = rest.find('{').map_or("", |start| &rest[start..]);
+    let parsed: Option<serde_json::Value> = serde_json::from_str(json).ok();
+    let text = parsed.as_ref().and_then(|value| {
+        let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+        match (text("msg"), text("stderr")) {
+            (Some(message), Some(detail)) if message == "non-zero return code" => Some(format!("{message}: {detail}")),
+            (Some(message), _) => Some(message.to_owned()),
+            (None, detail) => detail.map(str::to_owned),
+        }
+    });
+    let text = text.unwrap_or_else(|| rest.trim_start_matches([' ', ':', '=', '>']).to_owned());
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() > 400 { text.chars().take(400).chain(['…']).collect() } else { text }
+}
+
+/// Compares what `ansible-inventory --list` printed with what the plan expects.
+///
+/// # Errors
+/// What differs, one sentence each. A malformed line makes Ansible drop the whole inventory with a warning and exit code 0.
+pub fn compare_inventory(json: &str, model: &BTreeMap<String, BTreeMap<String, Option<String>>>) -> Result<(), Vec<String>> {
+    let parsed: serde_json::Value = serde_json::from_str(json).map_err(|error| vec![format!("its answer is not JSON: {error}")])?;
+    let mut wrong = Vec::new();
+    let variables = |host: &str| parsed.get("_meta").and_then(|meta| meta.get("hostvars")?.get(host)?.get("ansible_host")?.as_str());
+    for (group, expected) in model {
+        let listed = parsed.get(group).and_then(|group| group.get("hosts")).and_then(serde_json::Value::as_array);
+        let found: Vec<&str> = listed.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+        for (host, address) in expected {
+            if !found.contains(&host.as_str()) {
+                wrong.push(format!("group {group} lacks {host}"));
+            } else if let Some(address) = address
+                && variables(host) != Some(address)
+            {
+                wrong.push(format!("{host} has address {} instead of {address}", variables(host).unwrap_or("(none)")));
+            }
+        }
+        for host in found.iter().filter(|host| !expected.contains_key(**host)) {
+            wrong.push(format!("group {group} has {host}, which the site does not name"));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Playbook {
+        let mut playbook = Playbook::new(3);
+        text.lines().for_each(|line| playbook.line(line.as_bytes()));
+        playbook
+    }
+
+    const GOOD: &str = "PLAY [all] ****\n\nTASK [Gathering Facts] ***\nok: [vm1]\nchanged: [vm2]\n\nTASK [nginx : Install] ***\nFAILED - RETRYING: [vm1]: Install (3 retries left).\n\nPLAY RECAP ***\nvm1 : ok=2 changed=0 unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\n";
+
+    #[test]
+    fn progress_counts_banners_and_shows_hosts() {
+        let mut playbook = Playbook::new(3);
+        let mut seen = Vec::new();
+        for line in GOOD.lines() {
+            playbook.line(line.as_bytes());
+            seen.extend(playbook.take_progress());
+        }
+        assert_eq!(seen[0].done, 0);
+        assert_eq!(seen[0].doing, "Gathering Facts");
+        assert_eq!(seen[2].parts["vm2"], "changed");
+        let retry = seen.iter().find(|progress| progress.parts.get("vm1").is_some_and(|state| state.starts_with("retrying"))).unwrap();
+        assert_eq!(retry.parts["vm1"], "retrying, 3 retries left");
+        assert_eq!(playbook.verdict(), Verdict::default());
+    }
+
+    #[test]
+    fn exit_code_zero_is_not_enough() {
+        let nothing = read("[WARNING]: Unable to parse x\n\nPLAY [a] ***\nskipping: no hosts matched\n\nPLAY RECAP ***\n");
+        assert!(nothing.verdict().wrong.contains("no hosts"));
+        assert!(read("ERROR! no such file\n").verdict().wrong.contains("recap is empty"));
+    }
+
+    #[test]
+    fn failures_name_host_task_and_message() {
+        let failed = read(
+            "TASK [a : b] ***\nfatal: [vm1]: UNREACHABLE! => {\"changed\": false, \"msg\": \"Failed to connect\\nx\", \"unreachable\": true}\nfatal: [vm2]: FAILED! => {\"msg\": \"soft\"}\n...ignoring\nPLAY RECAP ***\nvm1 : ok=0 changed=0 unreachable=1 failed=0 ignored=0\nvm2 : ok=1 changed=0 unreachable=0 failed=0 ignored=1\n",
+        );
+        let verdict = failed.verdict();
+        assert_eq!(verdict.hosts, ["vm1"]);
+        assert_eq!(verdict.lines, ["vm1: a : b: Failed to connect x"]);
+        assert!(verdict.warning.contains("vm2: a : b: soft"));
+    }
+
+    #[test]
+    fn an_inventory_is_compared_both_ways() {
+        let json = r#"{"_meta":{"hostvars":{"vm1":{"ansible_host":"10.0.0.1"}}},"a":{"hosts":["vm1"]},"b":{"hosts":["vm9"]}}"#;
+        let host = |address: Option<&str>| BTreeMap::from([("vm1".to_owned(), address.map(str::to_owned))]);
+        let model = BTreeMap::from([("a".to_owned(), host(Some("10.0.0.1")))]);
+        assert_eq!(compare_inventory(json, &model), Ok(()));
+        let model = BTreeMap::from([("a".to_owned(), host(Some("10.0.0.2"))), ("b".to_owned(), host(None))]);
+        assert_eq!(compare_inventory(json, &model).unwrap_err().len(), 3);
+        assert!(compare_inventory("", &model).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_survived(lines in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60), 0..20)) {
+            let mut playbook = Playbook::new(0);
+            lines.iter().for_each(|line| playbook.line(line));
+            let _ = (playbook.take_progress(), playbook.verdict());
+        }
+    }
+}

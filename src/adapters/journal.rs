@@ -1,0 +1,184 @@
+//! The journal of a run: append-only JSON lines, each on disk before anything is done about it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::run::event::{Event, Recorded};
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// It cannot be read or written.
+    #[error("{path}: {source}; without its journal a run cannot go on: check that the disk is not full and the folder is yours")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line in the middle is damaged.
+    #[error("{path}: line {line} is damaged ({message}); the journal is left as it is: keep a copy, then start a new run with --new")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    next: u64,
+}
+
+impl Journal {
+    /// Opens a journal, or makes an empty one, and reads what it holds. A torn last line, which a crash while writing leaves, is cut off.
+    ///
+    /// # Errors
+    /// It cannot be read, or a line in the middle is damaged.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Recorded>), JournalError> {
+        let io = |source| JournalError::Io { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(io)?;
+        let (events, whole) = read_from(path, &mut file)?;
+        let length = file.metadata().map_err(io)?.len();
+        if whole < length {
+            file.set_len(whole).map_err(io)?;
+            file.sync_data().map_err(io)?;
+        }
+        let next = events.last().map_or(0, |event| event.seq + 1);
+        Ok((Self { path: path.to_owned(), file, next }, events))
+    }
+
+    /// Writes an event and waits until it is on disk.
+    ///
+    /// # Errors
+    /// It could not be written; then nothing of it remains.
+    pub fn append(&mut self, at: Timestamp, event: Event) -> Result<Recorded, JournalError> {
+        let recorded = Recorded { seq: self.next, at, event };
+        let before = self.file.metadata().map(|metadata| metadata.len());
+        let written = serde_json::to_vec(&recorded).map_err(io::Error::other).and_then(|mut line| {
+            line.push(b'\n');
+            self.file.write_all(&line)?;
+            self.file.sync_data()
+        });
+        if let Err(source) = written {
+            // Half a line would be cut off at the next opening; better to leave none.
+            if let Ok(before) = before {
+                drop(self.file.set_len(before));
+            }
+            return Err(JournalError::Io { path: self.path.clone(), source });
+        }
+        self.next += 1;
+        Ok(recorded)
+    }
+}
+
+/// Reads a journal without opening it for writing; a torn last line is passed over.
+///
+/// # Errors
+/// As [`Journal::open`].
+pub fn read(path: &Path) -> Result<Vec<Recorded>, JournalError> {
+    let mut file = File::open(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
+    Ok(read_from(path, &mut file)?.0)
+}
+
+/// The events, and how many bytes hold whole lines.
+fn read_from(path: &Path, file: &mut File) -> Result<(Vec<Recorded>, u64), JournalError> {
+    let io = |source| JournalError::Io { path: path.to_owned(), source };
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
+    let mut reader = BufReader::new(file);
+    let (mut events, mut whole, mut number): (Vec<Recorded>, u64, usize) = (Vec::new(), 0, 0);
+    let mut line = Vec::new();
+    let mut damaged: Option<(usize, String)> = None;
+    loop {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line).map_err(io)?;
+        if length == 0 {
+            break;
+        }
+        number += 1;
+        if let Some((line, message)) = damaged {
+            return Err(JournalError::Corrupt { path: path.to_owned(), line, message });
+        }
+        match serde_json::from_slice::<Recorded>(&line) {
+            // A line without its newline is torn, even if it happens to parse.
+            Ok(_) if !line.ends_with(b"\n") => break,
+            Ok(event) => {
+                let expected = events.last().map_or(0, |last| last.seq + 1);
+                if event.seq > expected {
+                    let message = format!("event {} where {expected} was expected", event.seq);
+                    return Err(JournalError::Corrupt { path: path.to_owned(), line: number, message });
+                }
+                whole += length as u64;
+                if event.seq == expected {
+                    events.push(event);
+                }
+            }
+            Err(error) => damaged = Some((number, error.to_string())),
+        }
+    }
+    Ok((events, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::event::StopReason;
+
+    fn event() -> Event {
+        Event::EngineStopped { reason: StopReason::Idle }
+    }
+
+    #[test]
+    fn a_journal_cut_at_every_byte_opens_with_whole_events_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        for _ in 0..3 {
+            journal.append(Timestamp::UNIX_EPOCH, event()).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let (mut journal, events) = Journal::open(&path).unwrap();
+            assert_eq!(events.len(), lines, "cut at {cut}");
+            assert_eq!(journal.append(Timestamp::UNIX_EPOCH, event()).unwrap().seq, lines as u64);
+            assert_eq!(read(&path).unwrap().len(), lines + 1);
+        }
+    }
+
+    #[test]
+    fn a_damaged_middle_is_refused_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        for _ in 0..3 {
+            journal.append(Timestamp::UNIX_EPOCH, event()).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        std::fs::write(&path, format!("{}\nx{}\n{}\n", lines[0], lines[1], lines[2])).unwrap();
+        assert!(matches!(Journal::open(&path), Err(JournalError::Corrupt { line: 2, .. })));
+        std::fs::write(&path, format!("{}\n{}\n", lines[0], lines[2])).unwrap();
+        assert!(matches!(Journal::open(&path), Err(JournalError::Corrupt { line: 2, .. })));
+        std::fs::write(&path, format!("{}\n{}\n{}\n{}\n", lines[0], lines[0], lines[1], lines[2])).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().1.len(), 3, "a duplicate is a no-op");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_leaves_no_half_line() {
+        let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let mut journal = Journal { path: "/dev/full".into(), file, next: 0 };
+        assert!(matches!(journal.append(Timestamp::UNIX_EPOCH, event()), Err(JournalError::Io { .. })));
+    }
+}

@@ -1,0 +1,187 @@
+//! What an attempt is told, and what it leaves: the contract between the engine and the runner.
+//!
+//! An attempt has a folder of its own: `output.log` (without secrets), `events.jsonl` (progress, one object a line), `exit.json`
+//! (written at once as a whole when it has ended). The runner holds a lock while it lives; the lock is the truth about that, the
+//! process number beside it is information.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::install::profile::{Prompt, Terminal};
+use crate::run::event::{Outcome, Progress};
+
+/// The hidden verb that runs an attempt; its specification comes on stdin.
+pub const VERB: &str = "__attempt";
+
+/// What an attempt is told. It comes through a pipe and is never written down: it holds secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttemptSpec {
+    /// The attempt's folder.
+    pub dir: PathBuf,
+    /// The site's runner lock: two runners for one site are impossible.
+    pub lock: PathBuf,
+    /// The commands, in order; the first that fails ends the attempt.
+    pub commands: Vec<CommandSpec>,
+    /// What they see as terminal.
+    pub terminal: Terminal,
+    /// Prompts answered.
+    pub prompts: Vec<Prompt>,
+    /// Values to remove from everything that is kept.
+    pub secrets: Vec<String>,
+    /// Files to remove when the attempt has ended.
+    pub remove: Vec<PathBuf>,
+}
+
+/// One command of an attempt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CommandSpec {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Working folder.
+    pub dir: Option<PathBuf>,
+    /// Environment beside the inherited one.
+    pub env: BTreeMap<String, String>,
+    /// How its output is understood.
+    pub reading: Reading,
+}
+
+/// How output is understood, and what success means beyond exit code 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reading", rename_all = "snake_case")]
+pub enum Reading {
+    /// As text.
+    Plain,
+    /// A playbook with so many tasks (0: not known): its recap must not be empty.
+    Playbook {
+        /// `TASK` banners.
+        tasks: u64,
+    },
+    /// `ansible-inventory --list`: must show these groups, hosts and addresses.
+    Inventory {
+        /// Group → host → address.
+        model: BTreeMap<String, BTreeMap<String, Option<String>>>,
+    },
+    /// `terraform … -json`. What it would destroy or replace must be among `destroys`.
+    Terraform {
+        /// Resources the operator has agreed to.
+        destroys: Vec<String>,
+    },
+    /// Its stdout is kept in a file (0600), not in the log.
+    Save {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What an attempt leaves when it has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+    /// The length of its output, bytes.
+    pub log_bytes: u64,
+}
+
+/// Who holds the runner lock; information, not truth.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Holder {
+    /// The runner's process.
+    pub pid: u32,
+    /// The attempt it runs.
+    pub dir: PathBuf,
+}
+
+/// The output of an attempt.
+#[must_use]
+pub fn log(dir: &Path) -> PathBuf {
+    dir.join("output.log")
+}
+
+/// The progress of an attempt.
+#[must_use]
+pub fn events(dir: &Path) -> PathBuf {
+    dir.join("events.jsonl")
+}
+
+/// Makes an attempt's folder, for its owner alone.
+///
+/// # Errors
+/// The disk is full or the folder is not ours.
+pub fn make_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Writes the exit record of an attempt, as a whole or not at all.
+///
+/// # Errors
+/// The disk is full or the folder is gone.
+pub fn write_exit(dir: &Path, ended: &Ended) -> io::Result<()> {
+    let text = serde_json::to_vec(ended).map_err(io::Error::other)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(&text)?;
+    file.as_file().sync_all()?;
+    file.persist(dir.join("exit.json")).map_err(|error| error.error)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Reads the exit record; none: there is none, or it cannot be read.
+#[must_use]
+pub fn read_exit(dir: &Path) -> Option<Ended> {
+    serde_json::from_slice(&fs::read(dir.join("exit.json")).ok()?).ok()
+}
+
+/// Appends to the progress of an attempt.
+///
+/// # Errors
+/// The disk is full.
+pub fn append_progress(dir: &Path, progress: &Progress) -> io::Result<()> {
+    let mut line = serde_json::to_vec(progress).map_err(io::Error::other)?;
+    line.push(b'\n');
+    OpenOptions::new().append(true).create(true).mode(0o600).open(events(dir))?.write_all(&line)
+}
+
+/// Takes a lock file; none: somebody holds it. A child between fork and exec still holds its parent's locks for a moment, so one
+/// refusal is not believed.
+///
+/// # Errors
+/// The file cannot be made.
+pub fn take_lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    for _ in 0..25 {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether somebody holds a lock file; a file that does not exist is held by nobody.
+#[must_use]
+pub fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Writes who holds a lock into it.
+///
+/// # Errors
+/// The disk is full.
+pub fn write_holder<T: Serialize>(mut lock: &File, holder: &T) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(&serde_json::to_vec(holder).map_err(io::Error::other)?)?;
+    lock.sync_data()
+}
+
+/// Who wrote a lock file last.
+#[must_use]
+pub fn read_holder<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}

@@ -1,0 +1,348 @@
+//! Carries out single steps: through runners where there are commands, in this process where there are none.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::attempt::{AttemptSpec, CommandSpec, Ended, Reading, log, make_dir};
+use super::checks::{CheckRequest, Scope, run_checks};
+use super::ports::{Clock, Probe, Report, Spawn};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::adapters::files::render::{self, Change, RenderState};
+use crate::adapters::ignores;
+use crate::adapters::paths::{RunPaths, SitePaths};
+use crate::adapters::secrets::{LEAST_BYTES, Secrets};
+use crate::install::check::{Finding, Gate, Verdict};
+use crate::install::ids::{CheckId, PhaseId, StepRef};
+use crate::install::plan::{Action, Plan, PlanStep, TERRAFORM_PLAN_FILE};
+use crate::run::event::{Failure, Outcome, Progress};
+use crate::run::redact::Redactor;
+
+/// The engine's ports.
+#[derive(Clone)]
+pub struct Ports {
+    /// Collects facts.
+    pub probe: Arc<dyn Probe>,
+    /// Starts attempts.
+    pub spawn: Arc<dyn Spawn>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Carries out steps of one run.
+pub struct Executor {
+    ports: Ports,
+    site: SitePaths,
+    run: RunPaths,
+    secrets: Mutex<Secrets>,
+    attempt: Mutex<Option<PathBuf>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Executor {
+    /// For one run of one site.
+    #[must_use]
+    pub fn new(ports: Ports, site: SitePaths, run: RunPaths, secrets: Secrets) -> Self {
+        Self { ports, site, run, secrets: Mutex::new(secrets), attempt: Mutex::new(None), stop: watch::Sender::new(false) }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attempt_dir(&self, step: &StepRef, attempt: u32) -> PathBuf {
+        self.run.root().join("steps").join(step.folder()).join(attempt.to_string())
+    }
+
+    fn runner_lock(&self) -> PathBuf {
+        self.site.root().join("runner.lock")
+    }
+
+    /// Keeps the answer to a secret field, for this run and later ones.
+    ///
+    /// # Errors
+    /// It is too short to be kept out of logs, or cannot be written.
+    pub fn keep_secret(&self, field: &str, value: &str) -> Result<(), String> {
+        let id = field.parse().map_err(|error: crate::install::ids::InvalidId| error.to_string())?;
+        if value.len() < LEAST_BYTES {
+            return Err(format!("the answer has fewer than {LEAST_BYTES} bytes: it could not be kept out of logs"));
+        }
+        self.site.keep_answer(field, value).map_err(|error| error.to_string())?;
+        self.secrets().insert(id, SecretString::from(value));
+        Ok(())
+    }
+
+    async fn checks(&self, plan: &Plan, scope: Scope, done: &[PhaseId]) -> Vec<Finding> {
+        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list)).unwrap_or_default();
+        let done: BTreeSet<PhaseId> = done.iter().cloned().collect();
+        let request = CheckRequest { scope, done, ignores, ..CheckRequest::preflight(plan) };
+        run_checks(&request, &*self.ports.probe, None).await
+    }
+
+    /// Judges the checks that guard a phase.
+    pub async fn gate(&self, plan: &Plan, phase: &PhaseId, done: &[PhaseId]) -> (Gate, Vec<Finding>) {
+        let findings = self.checks(plan, Scope::Guards(phase.clone()), done).await;
+        (Gate::of(&findings), findings)
+    }
+
+    /// Why a step is not needed; none: it is.
+    pub async fn unneeded(&self, plan: &Plan, step: &StepRef) -> Option<String> {
+        let planned = plan.step(step)?;
+        let findings = self.checks(plan, Scope::Named(planned.unless.clone()), &[]).await;
+        let all = !findings.is_empty() && findings.iter().all(|finding| finding.verdict == Verdict::Pass);
+        let seen: Vec<&str> = findings.iter().map(|finding| finding.observed.as_str()).collect();
+        all.then(|| format!("already so: {}", seen.join("; ")))
+    }
+
+    /// Carries out a step to its end.
+    pub async fn execute(&self, plan: &Plan, step: &StepRef, attempt: u32, destroys: Vec<String>, report: Report) -> Ended {
+        let begun = Instant::now();
+        let dir = self.attempt_dir(step, attempt);
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.clone());
+        self.stop.send_replace(false);
+        let Some(planned) = plan.step(step) else { return own(begun, failure("the plan has no such step"), 0) };
+        let mut ended = match &planned.action {
+            Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. } => match self.specify(planned, dir.clone(), destroys) {
+                Ok(spec) => self.ports.spawn.run(spec, report).await,
+                Err(message) => own(begun, failure(message), 0),
+            },
+            _ => self.execute_here(plan, planned, dir.clone(), begun, &report).await,
+        };
+        if ended.outcome.is_success() && !planned.verify.is_empty() {
+            self.verify(plan, planned, &dir, &mut ended).await;
+        }
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        ended
+    }
+
+    /// Waits for an attempt of an earlier engine; none: it left no trace.
+    pub async fn adopt(&self, step: &StepRef, attempt: u32, report: Report) -> Option<Ended> {
+        let dir = self.attempt_dir(step, attempt);
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.clone());
+        let ended = self.ports.spawn.adopt(dir, self.runner_lock(), report).await;
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        ended
+    }
+
+    /// Ends what runs.
+    pub async fn cancel(&self, now: bool) {
+        self.stop.send_replace(true);
+        let dir = self.attempt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(dir) = dir {
+            self.ports.spawn.cancel(dir, self.runner_lock(), now).await;
+        }
+    }
+
+    /// What the runner is told.
+    fn specify(&self, step: &PlanStep, dir: PathBuf, destroys: Vec<String>) -> Result<AttemptSpec, String> {
+        let secrets = self.secrets();
+        let mut env = std::collections::BTreeMap::new();
+        for (name, value) in &step.env {
+            env.insert(name.clone(), secrets.expand(value));
+        }
+        let folder = step.dir.as_ref().map(PathBuf::from);
+        let mut remove = Vec::new();
+        let reading = match &step.action {
+            Action::Ansible { tasks, .. } => Reading::Playbook { tasks: tasks.map_or(0, u64::from) },
+            Action::Terraform { .. } => {
+                remove.extend(folder.as_ref().map(|folder| folder.join(TERRAFORM_PLAN_FILE)));
+                Reading::Terraform { destroys }
+            }
+            Action::Ssh { save: Some(path), .. } => Reading::Save { path: path.into() },
+            _ => Reading::Plain,
+        };
+        let mut commands: Vec<CommandSpec> = step
+            .commands()
+            .into_iter()
+            .map(|line| CommandSpec { argv: line.argv, dir: folder.clone(), env: env.clone(), reading: reading.clone() })
+            .collect();
+        // Ansible drops a whole inventory for one malformed line and still ends with exit code 0, so the inventory is read back first.
+        if let Action::Ansible { inventory, model, .. } = &step.action
+            && !model.is_empty()
+        {
+            let argv = ["ansible-inventory", "-i", inventory, "--list"].map(str::to_owned).to_vec();
+            commands.insert(0, CommandSpec { argv, dir: folder, env, reading: Reading::Inventory { model: model.clone() } });
+        }
+        let mut prompts = step.prompts.clone();
+        for prompt in &mut prompts {
+            prompt.answer = secrets.expand(&prompt.answer);
+        }
+        Ok(AttemptSpec {
+            dir,
+            lock: self.runner_lock(),
+            commands,
+            terminal: step.terminal,
+            prompts,
+            secrets: secrets.values().map(|value| value.expose_secret().to_owned()).collect(),
+            remove,
+        })
+    }
+
+    async fn execute_here(&self, plan: &Plan, step: &PlanStep, dir: PathBuf, begun: Instant, report: &Report) -> Ended {
+        let redactor = Redactor::new(self.secrets().values().map(SecretString::expose_secret));
+        let redactor = match redactor {
+            Ok(redactor) => redactor,
+            Err(error) => return own(begun, failure(error.to_string()), 0),
+        };
+        let opened = make_dir(&dir).and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(log(&dir)));
+        let mut output = match opened {
+            Ok(output) => output,
+            Err(error) => return own(begun, failure(format!("{}: {error}", dir.display())), 0),
+        };
+        let mut say = |line: &str| {
+            // A line that cannot be kept is only not seen: the outcome says what happened.
+            let _ = writeln!(output, "{}", redactor.text(line));
+        };
+        let outcome = match &step.action {
+            Action::Write { paths } => self.write(plan, paths, &mut say),
+            Action::Wait { check, every_seconds, timeout_minutes } => {
+                let (every, limit) = (Duration::from_secs(u64::from(*every_seconds)), Duration::from_secs(u64::from(*timeout_minutes) * 60));
+                self.wait(plan, check, every, limit, report, &mut say).await
+            }
+            Action::Check { checks } => self.check(plan, checks, &mut say).await,
+            _ => failure("this step is a question"),
+        };
+        drop(say);
+        let log_bytes = log(&dir).metadata().map_or(0, |metadata| metadata.len());
+        own(begun, outcome, log_bytes)
+    }
+
+    fn write(&self, plan: &Plan, paths: &[String], say: &mut dyn FnMut(&str)) -> Outcome {
+        let key = match self.site.digest_key() {
+            Ok(key) => key,
+            Err(error) => return failure(error.to_string()),
+        };
+        let mut state = RenderState::load(&self.site.rendered(), key);
+        let rendered = render::render(plan, render::Scope { only: Some(paths), preview: false }, &self.secrets(), &state);
+        let rendered = match rendered {
+            Ok(rendered) => rendered,
+            Err(errors) => {
+                let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+                lines.iter().for_each(|line| say(line));
+                return Outcome::Failed(Failure { message: "files cannot be rendered; nothing was written".into(), lines, ..Failure::default() });
+            }
+        };
+        for file in &rendered {
+            let what = match file.change {
+                Change::Create => "created",
+                Change::Edit => "edited",
+                Change::Same => "same",
+                Change::Conflict => "KEPT, edited by hand",
+                Change::Keep => "left alone",
+            };
+            let note = if file.note.is_empty() { String::new() } else { format!(" ({})", file.note) };
+            say(&format!("{what}: {}{note}", file.path.display()));
+        }
+        let written = render::write(&rendered, &BTreeSet::new(), &mut state).and_then(|written| render::exclude(plan).map(|()| written));
+        match written {
+            Err(error) => {
+                say(&error.to_string());
+                failure(error.to_string())
+            }
+            Ok(written) if written.conflicts.is_empty() => Outcome::Done,
+            Ok(written) => {
+                let kept: Vec<String> = written.conflicts.iter().map(|path| path.display().to_string()).collect();
+                Outcome::Warned { reason: format!("edited by hand and kept as it is: {}; see 'mosip-setup plan --diff'", kept.join(", ")) }
+            }
+        }
+    }
+
+    async fn wait(&self, plan: &Plan, check: &CheckId, every: Duration, limit: Duration, report: &Report, say: &mut (dyn FnMut(&str) + Send)) -> Outcome {
+        let begun = Instant::now();
+        let since = self.now();
+        let mut stop = self.stop.subscribe();
+        let mut last = String::new();
+        loop {
+            let findings = self.checks(plan, Scope::Named(vec![check.clone()]), &[]).await;
+            let open: Vec<&Finding> = findings.iter().filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::Skipped)).collect();
+            if !findings.is_empty() && open.is_empty() {
+                say("it holds");
+                return Outcome::Done;
+            }
+            let seen = open.iter().map(|finding| format!("{}: {}", finding.target, finding.observed)).collect::<Vec<_>>().join("; ");
+            if seen != last {
+                say(&format!("waiting: {seen}"));
+                last.clone_from(&seen);
+            }
+            report(Progress {
+                done: begun.elapsed().as_secs(),
+                total: limit.as_secs(),
+                unit: "seconds".into(),
+                doing: seen.clone(),
+                since: Some(since),
+                ..Progress::default()
+            });
+            if begun.elapsed() >= limit {
+                let hint = open.first().map(|finding| finding.remedy.clone()).unwrap_or_default();
+                let message = format!("it did not come about within {} minutes", limit.as_secs() / 60);
+                return Outcome::Failed(Failure { message, hint, lines: vec![seen], ..Failure::default() });
+            }
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                _ = stop.wait_for(|stop| *stop) => return Outcome::Stopped { by: String::new() },
+            }
+        }
+    }
+
+    async fn check(&self, plan: &Plan, checks: &[CheckId], say: &mut (dyn FnMut(&str) + Send)) -> Outcome {
+        let findings = self.checks(plan, Scope::Named(checks.to_vec()), &[]).await;
+        judge(&findings, say)
+    }
+
+    /// Exit code 0 is not success: the checks named under `verify` must hold.
+    async fn verify(&self, plan: &Plan, step: &PlanStep, dir: &std::path::Path, ended: &mut Ended) {
+        let findings = self.checks(plan, Scope::Named(step.verify.clone()), &[]).await;
+        let mut output = OpenOptions::new().append(true).open(log(dir)).ok();
+        let mut say = |line: &str| {
+            if let Some(output) = &mut output {
+                let _ = writeln!(output, "verify: {line}");
+            }
+        };
+        match judge(&findings, &mut say) {
+            Outcome::Done => {}
+            Outcome::Failed(mut failure) => {
+                failure.message = format!("it ended without error, but {}", failure.message);
+                ended.outcome = Outcome::Failed(failure);
+            }
+            other => ended.outcome = other,
+        }
+    }
+}
+
+fn judge(findings: &[Finding], say: &mut dyn FnMut(&str)) -> Outcome {
+    let line = |finding: &Finding| format!("{} {} on {}: {}", finding.verdict, finding.check, finding.target, finding.observed);
+    findings.iter().for_each(|finding| say(&line(finding)));
+    let gate = Gate::of(findings);
+    if let Some(first) = gate.blocking.first() {
+        return Outcome::Failed(Failure {
+            message: format!("{} does not hold on {}: {}", first.check, first.target, first.observed),
+            hint: first.remedy.clone(),
+            lines: gate.blocking.iter().map(|finding| format!("{}; expected: {}", line(finding), finding.expected)).collect(),
+            ..Failure::default()
+        });
+    }
+    let warned: Vec<String> = findings.iter().filter(|finding| finding.verdict == Verdict::Warn).map(line).collect();
+    if warned.is_empty() { Outcome::Done } else { Outcome::Warned { reason: warned.join("; ") } }
+}
+
+fn failure(message: impl Into<String>) -> Outcome {
+    Outcome::Failed(Failure { message: message.into(), ..Failure::default() })
+}
+
+fn own(begun: Instant, outcome: Outcome, log_bytes: u64) -> Ended {
+    Ended { outcome, took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX), log_bytes }
+}

@@ -1,0 +1,316 @@
+//! Moves a child's output to the log, secrets removed, and lets the reader of its kind see every raw line.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::attempt::{Reading, append_progress};
+use super::runner::create_private;
+use crate::adapters::ansible::{Playbook, compare_inventory};
+use crate::adapters::process::{Look, Output};
+use crate::adapters::terraform::Root;
+use crate::install::profile::Prompt;
+use crate::run::event::Progress;
+use crate::run::redact::{Redactor, Stream};
+
+/// The end of a partial line is shown after so long, unless it may begin a secret.
+const PARTIAL_AFTER: Duration = Duration::from_millis(50);
+/// Progress is written at most so often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// After the child has ended, an orphan that still holds its output is waited for so long in silence, and so long in all.
+const DRAIN_QUIET: Duration = Duration::from_millis(300);
+const DRAIN_ALL: Duration = Duration::from_secs(5);
+/// How much of the end of the output is kept for a failure, bytes.
+const TAIL: usize = 4096;
+/// The longest output that is kept in memory for reading as a whole, bytes.
+const MAX_CAPTURE: usize = 64 * 1024 * 1024;
+/// The longest line a reader sees, bytes; the log keeps all of it.
+const MAX_LINE: usize = 4 * 1024 * 1024;
+
+/// Everything the pump needs.
+#[derive(Debug)]
+pub struct Pump {
+    /// The child's output.
+    pub output: Output,
+    /// Where answers are typed.
+    pub input: Option<File>,
+    /// Prompts answered.
+    pub prompts: Vec<Prompt>,
+    /// The log.
+    pub log: File,
+    /// The attempt's folder, for progress.
+    pub dir: PathBuf,
+    /// Removes secrets.
+    pub redactor: Arc<Redactor>,
+    /// How stdout is understood.
+    pub reading: Reading,
+    /// Set when the child has ended.
+    pub exited: Arc<AtomicBool>,
+}
+
+/// What was learnt from the output.
+#[derive(Debug, Default)]
+pub struct Pumped {
+    /// Why it is a failure in spite of exit code 0.
+    pub wrong: String,
+    /// What deserves a look.
+    pub warning: String,
+    /// Hosts that failed.
+    pub hosts: Vec<String>,
+    /// The lines that matter.
+    pub lines: Vec<String>,
+    /// The last lines.
+    pub tail: Vec<String>,
+    /// What a plan would destroy without the operator's consent.
+    pub destroys: Vec<String>,
+    /// The output could not be kept.
+    pub error: Option<String>,
+}
+
+enum Reader {
+    Plain,
+    Playbook(Box<Playbook>),
+    Inventory(Vec<u8>),
+    Terraform(Box<Root>),
+    Save(File),
+}
+
+/// Cuts a stream into lines.
+#[derive(Default)]
+struct Lines {
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (head, tail) = rest.split_at(end);
+            if self.partial.is_empty() {
+                line(head.strip_suffix(b"\r").unwrap_or(head));
+            } else {
+                self.partial.extend_from_slice(head);
+                line(self.partial.strip_suffix(b"\r").unwrap_or(&self.partial));
+                self.partial.clear();
+            }
+            rest = &tail[1..];
+        }
+        if self.partial.len() + rest.len() <= MAX_LINE {
+            self.partial.extend_from_slice(rest);
+        }
+    }
+
+    fn finish(&mut self, line: impl FnOnce(&[u8])) {
+        if !self.partial.is_empty() {
+            line(&self.partial);
+            self.partial.clear();
+        }
+    }
+}
+
+impl Pump {
+    /// Reads to the end of the output.
+    #[must_use]
+    pub fn run(mut self) -> Pumped {
+        let mut pumped = Pumped::default();
+        let mut reader = match &self.reading {
+            Reading::Plain => Reader::Plain,
+            Reading::Playbook { tasks } => Reader::Playbook(Box::new(Playbook::new(*tasks))),
+            Reading::Inventory { .. } => Reader::Inventory(Vec::new()),
+            Reading::Terraform { .. } => Reader::Terraform(Box::default()),
+            Reading::Save { path } => match create_private(path) {
+                Ok(file) => Reader::Save(file),
+                Err(error) => {
+                    pumped.error = Some(format!("{}: {error}", path.display()));
+                    Reader::Plain
+                }
+            },
+        };
+        let redactor = self.redactor.clone();
+        let mut streams = [Stream::new(&redactor), Stream::new(&redactor)];
+        let mut lines = Lines::default();
+        let (mut clean, mut transformed) = (Vec::with_capacity(128 * 1024), Vec::new());
+        let mut buffer = vec![0; 64 * 1024];
+        let mut tail: Vec<u8> = Vec::new();
+        let mut typed = String::new();
+        let mut answered = vec![0_u32; self.prompts.len()];
+        let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
+        let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
+        loop {
+            let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
+            let patience = if waiting { PARTIAL_AFTER } else { Duration::from_millis(200) };
+            match self.output.look(&mut buffer, patience) {
+                Ok(Look::Bytes(number, length)) => {
+                    quiet_since = Instant::now();
+                    let bytes = &buffer[..length];
+                    if number == 0 {
+                        if self.input.is_some() {
+                            self.answer(bytes, &mut typed, &mut answered, &mut pumped);
+                        }
+                        match &mut reader {
+                            Reader::Plain => streams[0].feed(bytes, &mut clean),
+                            Reader::Playbook(playbook) => {
+                                lines.feed(bytes, |line| playbook.line(line));
+                                streams[0].feed(bytes, &mut clean);
+                            }
+                            Reader::Terraform(root) => {
+                                lines.feed(bytes, |line| root.line(line, &mut transformed));
+                                streams[0].feed(&transformed, &mut clean);
+                                transformed.clear();
+                            }
+                            Reader::Inventory(text) if text.len() < MAX_CAPTURE => text.extend_from_slice(bytes),
+                            Reader::Inventory(_) => {}
+                            Reader::Save(file) => {
+                                if let Err(error) = file.write_all(bytes) {
+                                    pumped.error.get_or_insert(format!("the output cannot be saved: {error}"));
+                                }
+                            }
+                        }
+                    } else {
+                        streams[1].feed(bytes, &mut clean);
+                    }
+                }
+                Ok(Look::Quiet) => streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean)),
+                Ok(Look::End) => break,
+                Err(error) => {
+                    pumped.error = Some(format!("the output cannot be read: {error}"));
+                    break;
+                }
+            }
+            self.keep(&mut clean, &mut tail, &mut pumped);
+            if last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && self.progress(&mut reader) {
+                last_progress = Some(Instant::now());
+            }
+            if self.exited.load(Ordering::Acquire) {
+                let since = *exited_at.get_or_insert_with(Instant::now);
+                // A grandchild that inherited the pipe may hold it for ever.
+                if since.elapsed() > DRAIN_ALL || (since.elapsed() > DRAIN_QUIET && quiet_since.elapsed() > DRAIN_QUIET) {
+                    break;
+                }
+            }
+        }
+        if let Reader::Terraform(root) = &mut reader {
+            lines.finish(|line| root.line(line, &mut transformed));
+            streams[0].feed(&transformed, &mut clean);
+        } else if let Reader::Playbook(playbook) = &mut reader {
+            lines.finish(|line| playbook.line(line));
+        }
+        streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
+        self.keep(&mut clean, &mut tail, &mut pumped);
+        self.progress(&mut reader);
+        self.conclude(&reader, &tail, &mut pumped);
+        pumped
+    }
+
+    fn keep(&mut self, clean: &mut Vec<u8>, tail: &mut Vec<u8>, pumped: &mut Pumped) {
+        if clean.is_empty() {
+            return;
+        }
+        if let Err(error) = self.log.write_all(clean) {
+            // The child is not ended for this: losing an apply is worse than losing its log.
+            pumped.error.get_or_insert(format!("the log cannot be written: {error}"));
+        }
+        let from = clean.len().saturating_sub(TAIL);
+        tail.extend_from_slice(&clean[from..]);
+        if tail.len() > 2 * TAIL {
+            tail.drain(..tail.len() - TAIL);
+        }
+        clean.clear();
+    }
+
+    /// Writes where the step stands; says whether there was anything to write.
+    fn progress(&self, reader: &mut Reader) -> bool {
+        let progress = match reader {
+            Reader::Playbook(playbook) => playbook.take_progress(),
+            Reader::Terraform(root) => root.take_progress(),
+            _ => None,
+        };
+        let Some(progress) = progress else { return false };
+        let clean = |text: &String| self.redactor.text(text);
+        let parts = progress.parts.iter().map(|(name, state)| (clean(name), clean(state))).collect();
+        let progress = Progress { doing: clean(&progress.doing), parts, ..progress };
+        // Progress that cannot be written is only not seen.
+        drop(append_progress(&self.dir, &progress));
+        true
+    }
+
+    /// Types the answer to a prompt that stands at the end of the output. Only exact text is answered.
+    fn answer(&mut self, bytes: &[u8], typed: &mut String, answered: &mut [u32], pumped: &mut Pumped) {
+        typed.push_str(&plain_text(bytes));
+        if let Some(newline) = typed.rfind('\n') {
+            typed.drain(..=newline);
+        }
+        let shown = typed.trim_end();
+        for (prompt, count) in self.prompts.iter().zip(answered) {
+            if shown.is_empty() || !shown.ends_with(prompt.text.trim_end()) {
+                continue;
+            }
+            *count += 1;
+            if *count > prompt.times {
+                pumped
+                    .error
+                    .get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
+                return;
+            }
+            if let Some(input) = &mut self.input
+                && let Err(error) = input.write_all(format!("{}\n", prompt.answer).as_bytes())
+            {
+                pumped.error.get_or_insert(format!("the prompt '{}' could not be answered: {error}", prompt.text));
+            }
+            typed.clear();
+            return;
+        }
+    }
+
+    fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
+        let text = String::from_utf8_lossy(tail);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
+        match (reader, &self.reading) {
+            (Reader::Playbook(playbook), _) => {
+                let verdict = playbook.verdict();
+                pumped.wrong = verdict.wrong;
+                pumped.warning = self.redactor.text(&verdict.warning);
+                pumped.hosts = verdict.hosts;
+                pumped.lines = verdict.lines.iter().map(|line| self.redactor.text(line)).collect();
+            }
+            (Reader::Inventory(text), Reading::Inventory { model }) => {
+                if let Err(differences) = compare_inventory(&String::from_utf8_lossy(text), model) {
+                    pumped.wrong = "the inventory does not show the machines of the site".into();
+                    pumped.lines = differences;
+                }
+            }
+            (Reader::Terraform(root), Reading::Terraform { destroys }) => {
+                pumped.lines = root.errors().iter().map(|line| self.redactor.text(line)).collect();
+                pumped.destroys = root.destroys().iter().filter(|address| !destroys.contains(address)).cloned().collect();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Text without colours and other terminal sequences.
+fn plain_text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => {
+                if characters.next_if_eq(&'[').is_some() {
+                    for next in characters.by_ref() {
+                        if ('@'..='~').contains(&next) {
+                            break;
+                        }
+                    }
+                }
+            }
+            '\r' => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}

@@ -1,0 +1,171 @@
+//! Facts of a rehearsal: recorded ones for machines and network, real ones for the scratch folder.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::stage::Fault;
+use crate::engine::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
+use crate::engine::real_probe::RealProbe;
+use crate::install::check::CheckKind;
+use crate::install::facts::{
+    CommandFacts, DiskFacts, DnsAnswer, DnsOutcome, HostKey, HostKeyAnswer, HttpAnswer, LoginFailure, LoginFailureKind, MachineAnswer,
+    MachineFacts, ModuleState, TcpAnswer, ToolFacts,
+};
+use crate::install::inquiry::MachineWants;
+use crate::install::plan::Plan;
+
+const FACTS: &str = include_str!("../../../assets/rehearsal/facts.json");
+
+/// What the recorded facts say beside those of a machine.
+#[derive(Debug, Clone, Deserialize)]
+struct Recorded {
+    machine: MachineFacts,
+    local: MachineFacts,
+    /// Program → what it prints when asked for its version.
+    tools: BTreeMap<String, String>,
+    /// First word of a command, or its first words → what it prints.
+    commands: BTreeMap<String, String>,
+    /// Part of an address → body.
+    http: BTreeMap<String, String>,
+    /// The last number of the address of the machine that faults concern.
+    fault_machine: u8,
+}
+
+/// Answers from recorded facts.
+#[derive(Debug)]
+pub struct RehearsalProbe {
+    recorded: Option<Recorded>,
+    real: RealProbe,
+    faults: Vec<Fault>,
+    plan: Mutex<Option<Arc<Plan>>>,
+    pause: Duration,
+}
+
+impl RehearsalProbe {
+    /// With these faults, `speed` times as fast as machines answer.
+    #[must_use]
+    pub fn new(real: RealProbe, faults: Vec<Fault>, speed: f64) -> Self {
+        let pause = Duration::from_millis(350).div_f64(speed.max(0.01));
+        Self { recorded: serde_json::from_str(FACTS).ok(), real, faults, plan: Mutex::new(None), pause }
+    }
+
+    /// The plan whose names and machines are played.
+    pub fn observe(&self, plan: Arc<Plan>) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    fn answer(&self, question: &ProbeQuestion) -> Option<ProbeAnswer> {
+        let Some(recorded) = &self.recorded else { return Some(ProbeAnswer::Failed("the recorded facts cannot be read".into())) };
+        let is_fault_machine = |address: &IpAddr| matches!(address, IpAddr::V4(address) if address.octets()[3] == recorded.fault_machine);
+        Some(match question {
+            ProbeQuestion::Machine { login, wants } => {
+                if self.has(Fault::HostDown) && is_fault_machine(&login.address) {
+                    return Some(ProbeAnswer::Machine(MachineAnswer::Failed(LoginFailure {
+                        kind: LoginFailureKind::NotReachable,
+                        detail: "no route to host (rehearsed)".into(),
+                    })));
+                }
+                let mut facts = complete(&recorded.machine, wants);
+                facts.user = Some(login.user.clone());
+                if self.has(Fault::SwapOn) && is_fault_machine(&login.address) {
+                    facts.swap_active = Some(vec!["/swap.img".into()]);
+                    facts.swap_configured = Some(vec!["/etc/fstab: /swap.img".into()]);
+                }
+                ProbeAnswer::Machine(MachineAnswer::Facts(Box::new(facts)))
+            }
+            ProbeQuestion::HostKey { .. } => ProbeAnswer::HostKey(HostKeyAnswer::Known(HostKey {
+                kind: "ssh-ed25519".into(),
+                base64: String::new(),
+                fingerprint: "SHA256:rehearsal".into(),
+            })),
+            ProbeQuestion::Local { wants } => ProbeAnswer::Local(Box::new(complete(&recorded.local, wants))),
+            ProbeQuestion::Tool { command, .. } => ProbeAnswer::Tool(match recorded.tools.get(command) {
+                Some(text) => ToolFacts { path: Some(format!("/usr/bin/{command}")), version: Some(said(text)) },
+                None => ToolFacts::default(),
+            }),
+            ProbeQuestion::Command { argv, .. } => {
+                let line = argv.join(" ");
+                // The checkout is real.
+                if line.starts_with("git ") {
+                    return None;
+                }
+                let longest = recorded.commands.iter().filter(|(start, _)| line.starts_with(start.as_str())).max_by_key(|(start, _)| start.len());
+                ProbeAnswer::Command(said(longest.map(|(_, text)| text.as_str()).unwrap_or_default()))
+            }
+            ProbeQuestion::Dns { name } => ProbeAnswer::Dns(self.name(name)),
+            ProbeQuestion::Tcp { address, banner, .. } => ProbeAnswer::Tcp(if self.has(Fault::HostDown) && is_fault_machine(address) {
+                TcpAnswer::Silent(5)
+            } else if *banner {
+                TcpAnswer::Open { banner: Some("SSH-2.0-OpenSSH_9.6p1".into()) }
+            } else {
+                TcpAnswer::Refused
+            }),
+            ProbeQuestion::Http(request) => {
+                let body = recorded.http.iter().find(|(part, _)| request.url.contains(part.as_str())).map(|(_, body)| body.clone());
+                ProbeAnswer::Http(HttpAnswer::Answer { status: 200, body: body.unwrap_or_default(), location: None })
+            }
+            ProbeQuestion::User { .. } | ProbeQuestion::SshKey { .. } | ProbeQuestion::Certificate { .. } | ProbeQuestion::Layout(_) => return None,
+        })
+    }
+
+    /// The address that the plan expects of a name, or a wrong one where that is rehearsed.
+    fn name(&self, name: &str) -> DnsAnswer {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let records = plan.iter().flat_map(|plan| &plan.checks).filter_map(|check| match &check.kind {
+            CheckKind::Dns { records } => Some(records),
+            _ => None,
+        });
+        let address = records.flatten().find(|record| record.name == name).and_then(|record| record.address.parse::<IpAddr>().ok());
+        let wrong = self.has(Fault::DnsWrong) && name.starts_with("api-internal.");
+        let outcome = match address {
+            Some(_) if wrong => DnsOutcome::Addresses { addresses: vec![IpAddr::from([192, 0, 2, 99])], through: Vec::new() },
+            Some(address) => DnsOutcome::Addresses { addresses: vec![address], through: Vec::new() },
+            None => DnsOutcome::NoSuchName,
+        };
+        DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
+    }
+}
+
+fn said(text: &str) -> CommandFacts {
+    CommandFacts { exit: Some(0), stdout: text.to_owned(), ..CommandFacts::default() }
+}
+
+/// Recorded facts with answers to everything that was asked for.
+fn complete(facts: &MachineFacts, wants: &MachineWants) -> MachineFacts {
+    let mut facts = facts.clone();
+    let disk = facts.disks.values().next().cloned().unwrap_or(DiskFacts::default());
+    for path in &wants.paths {
+        facts.disks.entry(path.clone()).or_insert_with(|| disk.clone());
+    }
+    for module in &wants.modules {
+        facts.modules.entry(module.clone()).or_insert(ModuleState::Loadable);
+    }
+    for command in &wants.commands {
+        facts.commands.insert(command.check.clone(), said(""));
+    }
+    facts
+}
+
+impl Probe for RehearsalProbe {
+    fn ask(&self, question: ProbeQuestion) -> BoxFuture<'_, ProbeAnswer> {
+        match self.answer(&question) {
+            None => self.real.ask(question),
+            Some(answer) => {
+                let waits = matches!(question, ProbeQuestion::Machine { .. } | ProbeQuestion::Dns { .. } | ProbeQuestion::Tool { .. });
+                let pause = if waits { self.pause } else { Duration::ZERO };
+                Box::pin(async move {
+                    tokio::time::sleep(pause).await;
+                    answer
+                })
+            }
+        }
+    }
+}

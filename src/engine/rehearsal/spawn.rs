@@ -1,0 +1,109 @@
+//! Attempts of a rehearsal: the real runner, with a transcript's player in the place of each command.
+
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+use super::player::Line;
+use super::stage::Fault;
+use super::VERB;
+use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
+use crate::engine::ports::{BoxFuture, Report, Spawn};
+use crate::engine::spawn::ProcessSpawn;
+use crate::run::event::{Failure, Outcome};
+
+static RECORDINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/rehearsal/recordings");
+
+/// Runs attempts as replays.
+#[derive(Debug, Clone)]
+pub struct RehearsalSpawn {
+    /// Runs the runner.
+    pub inner: ProcessSpawn,
+    /// How many times as fast as recorded.
+    pub speed: f64,
+    /// The faults to practise on.
+    pub faults: Vec<Fault>,
+}
+
+impl Spawn for RehearsalSpawn {
+    fn run(&self, mut spec: AttemptSpec, report: Report) -> BoxFuture<'static, Ended> {
+        match self.replace(&mut spec) {
+            Ok(()) => self.inner.run(spec, report),
+            Err(error) => {
+                let failure = Failure { message: format!("the transcript cannot be prepared: {error}"), ..Failure::default() };
+                Box::pin(async { Ended { outcome: Outcome::Failed(failure), took_ms: 0, log_bytes: 0 } })
+            }
+        }
+    }
+
+    fn adopt(&self, dir: PathBuf, lock: PathBuf, report: Report) -> BoxFuture<'static, Option<Ended>> {
+        self.inner.adopt(dir, lock, report)
+    }
+
+    fn cancel(&self, dir: PathBuf, lock: PathBuf, now: bool) -> BoxFuture<'static, ()> {
+        self.inner.cancel(dir, lock, now)
+    }
+}
+
+impl RehearsalSpawn {
+    /// Puts a player in the place of each command that is not done for real.
+    fn replace(&self, spec: &mut AttemptSpec) -> std::io::Result<()> {
+        make_dir(&spec.dir)?;
+        let folder = |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let (step, attempt) = (folder(spec.dir.parent()), folder(Some(&spec.dir)));
+        for (number, command) in spec.commands.iter_mut().enumerate() {
+            let lines = match &command.reading {
+                Reading::Inventory { model } => vec![Line { out: Some(inventory(model)), ..Line::default() }],
+                _ => self.transcript(&step, &attempt, command),
+            };
+            if lines.first().is_some_and(|line| line.real) {
+                continue;
+            }
+            let path = spec.dir.join(format!("replay-{number}.jsonl"));
+            let mut text = Vec::new();
+            for line in &lines {
+                serde_json::to_writer(&mut text, line)?;
+                text.push(b'\n');
+            }
+            std::fs::write(&path, text)?;
+            command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path.display().to_string()];
+            command.dir = None;
+        }
+        Ok(())
+    }
+
+    fn transcript(&self, step: &str, attempt: &str, command: &CommandSpec) -> Vec<Line> {
+        // Terraform's three commands have a transcript each.
+        let part = match (&command.reading, command.argv.get(1)) {
+            (Reading::Terraform { .. }, Some(verb)) => format!(".{verb}"),
+            _ => String::new(),
+        };
+        let shown = format!("{step}{part}");
+        let fault = self.faults.iter().filter(|_| attempt == "1").find_map(|fault| read(&format!("{shown}@{fault}")));
+        fault.or_else(|| read(&shown)).unwrap_or_else(|| {
+            let said = format!("(rehearsal) {} was not run", command.argv.first().map(String::as_str).unwrap_or_default());
+            vec![Line { after_ms: 400, out: Some(said), ..Line::default() }]
+        })
+    }
+}
+
+fn read(name: &str) -> Option<Vec<Line>> {
+    let text = RECORDINGS.get_file(format!("{name}.jsonl"))?.contents_utf8()?;
+    Some(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// What `ansible-inventory --list` would print of an inventory that is as it should be.
+fn inventory(model: &std::collections::BTreeMap<String, std::collections::BTreeMap<String, Option<String>>>) -> String {
+    let mut variables = serde_json::Map::new();
+    let mut list = serde_json::Map::new();
+    for (group, hosts) in model {
+        for (host, address) in hosts {
+            if let Some(address) = address {
+                variables.insert(host.clone(), serde_json::json!({ "ansible_host": address }));
+            }
+        }
+        list.insert(group.clone(), serde_json::json!({ "hosts": hosts.keys().collect::<Vec<_>>() }));
+    }
+    list.insert("_meta".into(), serde_json::json!({ "hostvars": variables }));
+    serde_json::Value::Object(list).to_string()
+}

@@ -1,0 +1,231 @@
+//! The attempt runner: a small process in a session of its own that owns one child, and outlives the engine.
+//!
+//! A dead engine must not end Terraform by closing its pipe: it would leave its lock. So the child's output is read here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::attempt::{AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder};
+use super::pump::{Pump, Pumped};
+use crate::adapters::process::{Output, Start, signal_group, start};
+use crate::install::planner::shell_quote;
+use crate::install::profile::Terminal;
+use crate::run::event::{Failure, Outcome};
+use crate::run::redact::Redactor;
+
+/// How long a command that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(20);
+/// The same for Terraform, which finishes the resource it is at: killed earlier, it leaves its lock or half a state.
+const TERRAFORM_GRACE: Duration = Duration::from_secs(15 * 60);
+
+/// Runs an attempt to its end and leaves its exit record.
+///
+/// # Errors
+/// The attempt's folder cannot be written: then nothing was started.
+pub fn run(spec: AttemptSpec) -> io::Result<()> {
+    // Fails only for a process that leads a session already, which is what is wanted.
+    let _ = rustix::process::setsid();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    make_dir(&spec.dir)?;
+    let begun = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = match take_lock(&spec.lock)? {
+        None => failed("another step of this site is still running; wait until it has ended", "see 'mosip-setup status'"),
+        Some(lock) => {
+            write_holder(&lock, &Holder { pid: std::process::id(), dir: spec.dir.clone() })?;
+            let outcome = runtime.block_on(run_commands(&spec));
+            for path in &spec.remove {
+                drop(std::fs::remove_file(path));
+            }
+            let log_bytes = log(&spec.dir).metadata().map_or(0, |metadata| metadata.len());
+            let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            // The record stands before the lock goes: whoever finds the lock free finds the record.
+            return write_exit(&spec.dir, &Ended { outcome, took_ms, log_bytes });
+        }
+    };
+    write_exit(&spec.dir, &Ended { outcome, took_ms: 0, log_bytes: 0 })
+}
+
+fn failed(message: impl Into<String>, hint: impl Into<String>) -> Outcome {
+    Outcome::Failed(Failure { message: message.into(), hint: hint.into(), ..Failure::default() })
+}
+
+async fn run_commands(spec: &AttemptSpec) -> Outcome {
+    for path in &spec.remove {
+        drop(std::fs::remove_file(path));
+    }
+    let redactor = match Redactor::new(spec.secrets.iter().map(String::as_str)) {
+        Ok(redactor) => Arc::new(redactor),
+        Err(error) => return failed(format!("output cannot be kept free of secrets: {error}"), ""),
+    };
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(log(&spec.dir));
+    let mut output = match opened {
+        Ok(output) => output,
+        Err(error) => return failed(format!("{}: {error}", log(&spec.dir).display()), "check that the disk is not full"),
+    };
+    let (Ok(mut terminate), Ok(mut kill), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::user_defined1()), signal(SignalKind::hangup()))
+    else {
+        return failed("signals cannot be received", "");
+    };
+    let mut warning = String::new();
+    for command in &spec.commands {
+        let shown: Vec<String> = command.argv.iter().map(|word| shell_quote(word)).collect();
+        let typed = redactor.text(&shown.join(" "));
+        if writeln!(output, "$ {typed}").is_err() {
+            return failed("the log cannot be written", "check that the disk is not full");
+        }
+        let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+        let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
+        let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &command.env, terminal };
+        let started = match start(&begin) {
+            Ok(started) => started,
+            Err(error) => return not_started(command, &typed, &error),
+        };
+        let leader = started.child.id();
+        let exited = Arc::new(AtomicBool::new(false));
+        let pump = Pump {
+            output: Output::new(started.stdout, started.stderr),
+            input: started.input,
+            prompts: spec.prompts.clone(),
+            log: match output.try_clone() {
+                Ok(log) => log,
+                Err(error) => return failed(error.to_string(), ""),
+            },
+            dir: spec.dir.clone(),
+            redactor: redactor.clone(),
+            reading: command.reading.clone(),
+            exited: exited.clone(),
+        };
+        let reader = std::thread::spawn(move || pump.run());
+        let mut child = started.child;
+        let waiter = tokio::task::spawn_blocking(move || child.wait());
+        tokio::pin!(waiter);
+        let mut stopped = false;
+        let mut deadline: Option<tokio::time::Instant> = None;
+        let terraform = matches!(command.reading, Reading::Terraform { .. });
+        let status = loop {
+            let alarm = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                status = &mut waiter => break status.unwrap_or_else(|error| Err(io::Error::other(error))),
+                _ = kill.recv() => {
+                    stopped = true;
+                    signal_group(leader, Signal::KILL);
+                }
+                _ = terminate.recv() => {
+                    // Terraform takes a second interrupt as a wish to die at once, so it gets one only.
+                    if !stopped {
+                        let polite = matches!(command.reading, Reading::Terraform { .. } | Reading::Playbook { .. });
+                        signal_group(leader, if polite { Signal::INT } else { Signal::TERM });
+                    }
+                    stopped = true;
+                    deadline.get_or_insert_with(|| tokio::time::Instant::now() + if terraform { TERRAFORM_GRACE } else { GRACE });
+                }
+                // The terminal it was started from is gone; that is no reason to end.
+                _ = hangup.recv() => {}
+                () = alarm => {
+                    deadline = None;
+                    signal_group(leader, Signal::KILL);
+                }
+            }
+        };
+        exited.store(true, Ordering::Release);
+        let Ok(pumped) = reader.join() else { return failed("reading the output failed", "look at the log; retry") };
+        match judge(command, &typed, status, stopped, pumped) {
+            Outcome::Done => {}
+            Outcome::Warned { reason } => warning = reason,
+            other => return other,
+        }
+    }
+    if warning.is_empty() { Outcome::Done } else { Outcome::Warned { reason: warning } }
+}
+
+fn not_started(command: &CommandSpec, typed: &str, error: &io::Error) -> Outcome {
+    let program = command.argv.first().map(String::as_str).unwrap_or_default();
+    let missing_dir = command.dir.as_deref().is_some_and(|dir| !dir.is_dir());
+    let (message, hint) = if missing_dir {
+        let dir = command.dir.as_deref().unwrap_or(Path::new("")).display();
+        (format!("the folder {dir} does not exist"), "an earlier phase makes it: run that again".to_owned())
+    } else if error.kind() == io::ErrorKind::NotFound {
+        (
+            format!("the program '{program}' is not installed or not on PATH"),
+            format!("install {program} on the deployment node, then retry"),
+        )
+    } else {
+        (format!("'{program}' cannot be started: {error}"), String::new())
+    };
+    Outcome::Failed(Failure { message, hint, command: typed.to_owned(), ..Failure::default() })
+}
+
+fn judge(command: &CommandSpec, typed: &str, status: io::Result<ExitStatus>, stopped: bool, pumped: Pumped) -> Outcome {
+    use std::os::unix::process::ExitStatusExt;
+    let program = command.argv.first().map(|program| program.rsplit('/').next().unwrap_or(program)).unwrap_or_default();
+    let failure = |message: String, exit, signal| Failure {
+        message,
+        command: typed.to_owned(),
+        exit,
+        signal,
+        lines: if pumped.lines.is_empty() { pumped.tail.clone() } else { pumped.lines.clone() },
+        hosts: pumped.hosts.clone(),
+        ..Failure::default()
+    };
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return Outcome::Failed(failure(format!("'{program}' was lost: {error}"), None, None)),
+    };
+    if !status.success() {
+        if stopped {
+            return Outcome::Stopped { by: String::new() };
+        }
+        let message = match (status.code(), status.signal()) {
+            (Some(code), _) if pumped.hosts.is_empty() => format!("{program} ended with exit code {code}"),
+            (Some(code), _) => format!("{program} ended with exit code {code} on {}", pumped.hosts.join(", ")),
+            (_, Some(signal)) => format!("{program} was ended by signal {signal}"),
+            _ => format!("{program} ended without exit code"),
+        };
+        return Outcome::Failed(failure(message, status.code(), status.signal()));
+    }
+    if let Some(error) = pumped.error {
+        return Outcome::Failed(failure(error, status.code(), None));
+    }
+    if !pumped.wrong.is_empty() {
+        return Outcome::Failed(failure(pumped.wrong.clone(), status.code(), None));
+    }
+    if !pumped.destroys.is_empty() {
+        let count = pumped.destroys.len();
+        let mut failure =
+            failure(format!("the plan would destroy or replace {count} resource(s); nothing was changed"), status.code(), None);
+        failure.destroys = pumped.destroys;
+        return Outcome::Failed(failure);
+    }
+    if pumped.warning.is_empty() { Outcome::Done } else { Outcome::Warned { reason: pumped.warning } }
+}
+
+/// Opens a file for its owner alone, emptied.
+///
+/// # Errors
+/// The folder is missing or not ours.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    if let Some(parent) = path.parent() {
+        make_dir(parent)?;
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A file that was there before keeps its mode unless told otherwise.
+    rustix::fs::fchmod(&file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+    Ok(file)
+}

@@ -1,0 +1,91 @@
+#!/bin/bash
+# Faults of a host, run on it by `lab.sh fault DIR NAME [HOST] ARGUMENTS…`:
+#
+#   host-down HOST | host-up HOST               its cable is pulled or plugged
+#   port-closed HOST PORT [tcp|udp]             packets to this port are dropped, as by a firewall
+#   port-open HOST PORT [tcp|udp]               the same, undone
+#   busy-port HOST PORT | free-port HOST PORT   something listens there already
+#   no-sudo HOST | sudo HOST                    sudo asks for a password, or does not
+#   no-login HOST | login HOST                  the key is refused, or accepted
+#   disk HOST SIZE                              the size of its disk, as 4G
+#   cpus HOST N                                 what nproc says (claim)
+#   memory HOST GIB                             what /proc/meminfo says (claim)
+#   swap HOST on|off                            what /proc/swaps and /etc/fstab say (claim)
+#   clock HOST SECONDS yes|no                   how far its clock is off, whether it is synchronised (claim)
+#   package-lock HOST on|off                    dpkg's lock is held by another process
+#   packages HOST real|recorded                whether apt-get is the real one (which finds no mirror)
+#   fail-once HOST NAME                         the mini kit's task or release NAME fails once there
+#   dns set NAME TYPE VALUE | dns add NAME TYPE VALUE | dns del NAME | dns mode answer|servfail|silent
+#   answer HOST TOOL FILE-OR-TEXT               what a recorder says instead of its usual answer; empty: usual
+set -euo pipefail
+table=/usr/local/lib/lab/dns.table
+name=$1
+shift
+case $name in
+  port-closed) ip rule add pref 10 ipproto "${2:-tcp}" dport "$1" blackhole ;;
+  port-open) ip rule del pref 10 ipproto "${2:-tcp}" dport "$1" blackhole ;;
+  busy-port)
+    # Says a line once it listens, so that the caller goes on when it is true.
+    exec 4< <(exec setsid /usr/bin/python3 -c '
+import os, socket, sys
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("0.0.0.0", int(sys.argv[1]))); s.listen()
+open("/run/busy-port-" + sys.argv[1], "w").write(str(os.getpid()))
+print("listening", flush=True); os.close(1)
+while True: s.accept()[0].close()' "$1" 2>/dev/null)
+    IFS= read -r _ <&4
+    ;;
+  free-port) kill "$(cat "/run/busy-port-$1")" ;;
+  no-sudo) printf 'Defaults !fqdn\nubuntu ALL=(ALL) ALL\n' >/etc/sudoers.d/ubuntu; printf 'auth required pam_deny.so\naccount sufficient pam_permit.so\n' >/etc/pam.d/sudo ;;
+  sudo) printf 'Defaults !fqdn\nubuntu ALL=(ALL) NOPASSWD:ALL\n' >/etc/sudoers.d/ubuntu ;;
+  no-login) mv /home/ubuntu/.ssh/authorized_keys /home/ubuntu/.ssh/refused_keys ;;
+  login) mv /home/ubuntu/.ssh/refused_keys /home/ubuntu/.ssh/authorized_keys ;;
+  disk) mount -o "remount,size=$1" /.lab ;;
+  cpus) echo "$1" >/.lab/claims/cpus ;;
+  memory)
+    # Written into the file that is mounted, not beside it.
+    kib=$(($1 * 1024 * 1024))
+    text=$(awk -v total=$kib '/^MemTotal:/ { $2 = total } /^Mem(Free|Available):/ { $2 = int(total * 0.9) } { print $1, $2, $3 }' /.lab/claims/meminfo)
+    printf '%s\n' "$text" >/.lab/claims/meminfo
+    ;;
+  swap)
+    printf 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n' >/.lab/claims/swaps
+    sed -i '/ swap /d' /etc/fstab
+    if [ "$1" = on ]; then
+      printf '/swap.img                               file\t\t2097148\t\t0\t\t-2\n' >>/.lab/claims/swaps
+      echo '/swap.img none swap sw 0 0' >>/etc/fstab
+    fi
+    ;;
+  clock) echo "$1" >/.lab/claims/clock-offset; echo "${2:-yes}" >/.lab/claims/clock-synchronized ;;
+  package-lock)
+    if [ "$1" = on ]; then
+      exec 4< <(exec setsid /usr/bin/python3 -c '
+import fcntl, os, signal
+f = open("/var/lib/dpkg/lock-frontend", "a"); fcntl.lockf(f, fcntl.LOCK_EX)
+open("/run/package-lock", "w").write(str(os.getpid()))
+print("held", flush=True); os.close(1)
+signal.pause()' 2>/dev/null)
+      IFS= read -r _ <&4
+    else
+      kill "$(cat /run/package-lock)"
+    fi
+    ;;
+  packages) if [ "$1" = real ]; then rm -f /usr/local/bin/apt-get; else ln -sf /usr/local/lib/lab/recorder /usr/local/bin/apt-get; fi ;;
+  fail-once) : >"/var/lib/mosip-lab/fail-once-$1"; chown 1000:1000 "/var/lib/mosip-lab/fail-once-$1" ;;
+  answer) if [ -n "${2:-}" ]; then printf '%s\n' "$2" >"/var/log/lab/answer-$1"; else rm -f "/var/log/lab/answer-$1"; fi ;;
+  dns)
+    action=$1
+    shift
+    cp "$table" "$table.new"
+    case $action in
+      set) awk -v name="$1" -v type="$2" '!($1 == name && ($2 == type || $2 == "CNAME" || type == "CNAME"))' "$table" >"$table.new"; echo "$*" >>"$table.new" ;;
+      add) echo "$*" >>"$table.new" ;;
+      del) awk -v name="$1" '$1 != name' "$table" >"$table.new" ;;
+      mode) awk '$1 != "!mode"' "$table" >"$table.new"; echo "!mode $1" >>"$table.new" ;;
+      *) echo "dns set|add|del|mode" >&2; exit 1 ;;
+    esac
+    # Replaced as a whole, so that no question sees half a table.
+    mv "$table.new" "$table"
+    ;;
+  *) echo "unknown fault $name" >&2; exit 1 ;;
+esac
