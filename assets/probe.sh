@@ -190,6 +190,7 @@ probe() {
   lock_facts
   network_facts
   leftover_facts
+  put facts 1
   commands
   put end 1
 }

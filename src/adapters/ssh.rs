@@ -58,6 +58,8 @@ pub struct Output {
     pub bytes: Vec<u8>,
     /// Whether there was more than the limit; the rest was not read.
     pub flooded: bool,
+    /// Why the output ends before the command did: cut off by the deadline, or a connection that broke.
+    pub cut_off: Option<LoginFailure>,
     /// Exit code, where the command ended by itself.
     pub exit: Option<i32>,
     /// When bytes arrived, counted from sending the command: how many there were then in all.
@@ -220,7 +222,7 @@ pub fn scan_host_key(login: &Login<'_>, limits: &Limits, canceller: &Canceller) 
 /// Logs in and runs one command with `input` on its stdin.
 ///
 /// # Errors
-/// Whatever kept the command from being run to its end, told apart by cause.
+/// Whatever kept the command from being started, told apart by cause. One that was cut off gives what it had printed by then.
 pub fn run(login: &Login<'_>, limits: &Limits, canceller: &Canceller, command: &str, input: &[u8]) -> Result<Output, LoginFailure> {
     let mut connection = connect(login, limits, canceller)?;
     trusted(&connection, login)?;
@@ -232,15 +234,22 @@ pub fn run(login: &Login<'_>, limits: &Limits, canceller: &Canceller, command: &
     let result = execute(&connection.session, command, input, limits.output);
     // Nothing polite is left to say to a machine that floods or hangs.
     let _ = connection.stream.shutdown(Shutdown::Both);
-    result.map_err(|error| {
-        let place = format!("{}@{}", login.user, login.address);
+    let place = format!("{}@{}", login.user, login.address);
+    let explain = |error: &str| {
         if connection.watchdog.fired() {
             let seconds = limits.total.as_secs();
             failure(LoginFailureKind::Timeout, format!("{place}: the probe did not end within {seconds} s and was cut off"))
         } else {
             failure(LoginFailureKind::Probe, format!("{place}: the connection broke while the probe ran: {error}"))
         }
-    })
+    };
+    match result {
+        Ok((mut output, broken)) => {
+            output.cut_off = broken.map(|error| explain(&error));
+            Ok(output)
+        }
+        Err(error) => Err(explain(&error)),
+    }
 }
 
 fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailure> {
@@ -308,7 +317,8 @@ fn authenticate(connection: &Connection, login: &Login<'_>) -> Result<(), LoginF
     Err(failure(LoginFailureKind::Refused, detail))
 }
 
-fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Result<Output, String> {
+/// Runs a command; gives what it printed, and the error that ended the reading early, if one did.
+fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Result<(Output, Option<String>), String> {
     let say = |error: &ssh2::Error| error.message().to_owned();
     let mut channel = session.channel_session().map_err(|error| say(&error))?;
     // stderr is dropped: were it kept, a flood there would stop stdout; were it merged, a warning of the login shell could land
@@ -322,21 +332,21 @@ fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Resu
     let mut bytes = Vec::new();
     let mut arrivals = Vec::new();
     let mut buffer = [0_u8; 16 * 1024];
-    let flooded = loop {
+    let (flooded, broken) = loop {
         match channel.read(&mut buffer) {
-            Ok(0) => break false,
+            Ok(0) => break (false, None),
             Ok(count) => {
                 let room = limit.saturating_sub(bytes.len());
                 bytes.extend_from_slice(&buffer[..count.min(room)]);
                 arrivals.push((bytes.len(), start.elapsed()));
                 if count > room {
-                    break true;
+                    break (true, None);
                 }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => break (false, Some(error.to_string())),
         }
     };
-    let exit = if !flooded && channel.wait_close().is_ok() { channel.exit_status().ok() } else { None };
-    Ok(Output { bytes, flooded, exit, arrivals, sent })
+    let exit = if !flooded && broken.is_none() && channel.wait_close().is_ok() { channel.exit_status().ok() } else { None };
+    Ok((Output { bytes, flooded, cut_off: None, exit, arrivals, sent }, broken))
 }

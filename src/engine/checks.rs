@@ -61,11 +61,11 @@ pub struct CheckRequest<'a> {
 }
 
 impl<'a> CheckRequest<'a> {
-    /// All checks of the preflight, within two minutes.
+    /// All checks of the preflight, within two and a half minutes: a command may take two.
     #[must_use]
     pub fn preflight(plan: &'a Plan) -> Self {
         let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
-        Self { plan, scope, only: None, done, ignores, deadline: Duration::from_mins(2) }
+        Self { plan, scope, only: None, done, ignores, deadline: Duration::from_secs(150) }
     }
 
     /// The checks of this request, in the order of the plan.

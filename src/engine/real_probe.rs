@@ -133,7 +133,8 @@ fn ask_machine(
         } else {
             String::new()
         };
-        LoginFailure { kind: LoginFailureKind::Probe, detail: format!("{}@{}: {error}{flood}", login.user, login.address) }
+        let detail = format!("{}@{}: {error}{flood}", login.user, login.address);
+        output.cut_off.clone().unwrap_or(LoginFailure { kind: LoginFailureKind::Probe, detail })
     })?;
     let mut facts = answer.facts;
     // Its clock was read between sending the command and receiving the line: the middle is the best guess, half of it the doubt.

@@ -251,13 +251,21 @@ async fn floods_and_silence_end_within_their_limits() {
     assert_eq!(failure.kind, LoginFailureKind::Probe);
     assert!(failure.detail.contains("more than 1024 KiB"), "{}", failure.detail);
 
-    let hanging = Server::start(r#"command="exec sleep 30""#);
+    let hanging = Server::start(r#"command="while kill -0 $PPID 2>/dev/null; do sleep 0.2; done""#);
     hanging.record("host");
     let probe = RealProbe { ssh: Limits { total: Duration::from_millis(1500), ..Limits::default() }, ..hanging.probe() };
     let start = Instant::now();
     let failure = hanging.failure(&probe, "user").await;
     assert_eq!(failure.kind, LoginFailureKind::Timeout, "{}", failure.detail);
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    // A command that does not end takes its own result away, and no other fact.
+    let server = Server::start("");
+    server.record("host");
+    let probe = RealProbe { ssh: Limits { total: Duration::from_secs(3), ..Limits::default() }, ..server.probe() };
+    let slow = RemoteCommand { check: "slow".parse().unwrap(), command: "echo begun; exec sleep 6".into(), sudo: false };
+    let wants = MachineWants { commands: vec![slow], ..MachineWants::default() };
+    let MachineAnswer::Facts(facts) = server.ask(&probe, "user", wants).await else { panic!("no facts") };
+    assert!(facts.processors.is_some() && facts.commands.is_empty());
     // Nobody waits any more: the socket closes, and the blocking thread comes home long before its own limit of a minute.
     let waiting = RealProbe { ssh: Limits::default(), ..hanging.probe() };
     let asked = tokio::time::timeout(Duration::from_millis(300), hanging.ask(&waiting, "user", MachineWants::default())).await;

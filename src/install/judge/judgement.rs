@@ -26,11 +26,13 @@ pub(super) struct Judgement {
     pub(super) observed: String,
     pub(super) expected: String,
     pub(super) remedy: String,
+    /// Whether the profile's own remedy is left out.
+    pub(super) alone: bool,
 }
 
 impl Judgement {
     pub(super) fn new(judged: Judged, observed: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { judged, observed: observed.into(), expected: expected.into(), remedy: String::new() }
+        Self { judged, observed: observed.into(), expected: expected.into(), remedy: String::new(), alone: false }
     }
 
     /// Right or wrong, by a condition.
@@ -48,6 +50,12 @@ impl Judgement {
         self
     }
 
+    /// Leaves the profile's own remedy out: it does not fit this cause.
+    pub(super) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     pub(super) fn finding(self, check: &CheckSpec, target: Target) -> Finding {
         let level = if self.judged == Judged::Strict { Level::Strict } else { check.level };
         let verdict = match self.judged {
@@ -60,6 +68,7 @@ impl Judgement {
         let remedy = match (verdict, self.remedy.is_empty(), check.remedy.is_empty()) {
             (Verdict::Pass, ..) => String::new(),
             (_, true, _) => check.remedy.clone(),
+            (_, false, _) if self.alone => self.remedy,
             (_, false, true) => self.remedy,
             (_, false, false) => format!("{} {}", self.remedy, check.remedy),
         };

@@ -98,7 +98,9 @@ fn login_failure(failure: &LoginFailure) -> Judgement {
         }
         LoginFailureKind::Probe => (Judged::Unknown, "Log in by hand and run `sh -c true`; then check again.".to_owned()),
     };
-    Judgement::new(judged, failure.detail.clone(), expected).remedy(remedy)
+    let judgement = Judgement::new(judged, failure.detail.clone(), expected).remedy(remedy);
+    // The profile's remedy is about keys and users, and misleads where something else is wrong.
+    if failure.kind == LoginFailureKind::Refused { judgement } else { judgement.alone() }
 }
 
 fn sudo_problem(facts: &MachineFacts) -> Option<Judgement> {
@@ -136,7 +138,7 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
         CheckKind::RebootPending {} => state::reboot_pending(facts),
         CheckKind::RemoteCommand { stdout, command, .. } => match facts.commands.get(&check.id) {
             Some(result) => super::local::command_result(&check.title, command, result, stdout.as_deref(), None),
-            None => Judgement::unknown("the command was not run", check.title.clone()),
+            None => Judgement::unknown("the command had not ended when the session's time was up", check.title.clone()),
         },
         _ => Judgement::unknown(format!("a check of kind {} does not look at machines", check.kind.name()), check.title.clone()),
     }
