@@ -19,11 +19,15 @@ fn a_terminal_shows_output_takes_keys_and_knows_the_end() {
 #[test]
 fn a_terminal_changes_its_size() {
     let place = Place::new();
-    let script = "trap 'stty size; exit 0' WINCH; echo ready; while :; do read -r _ || :; done";
-    let mut terminal = Terminal::start(Terminal::command(&place, "bash", &["-c", script]), 80, 24);
+    let script = "import os, signal, sys\n\
+        size = lambda *_: print(*os.get_terminal_size(), flush=True)\n\
+        signal.signal(signal.SIGWINCH, size)\n\
+        print('ready', flush=True)\n\
+        signal.pause()";
+    let mut terminal = Terminal::start(Terminal::command(&place, "/usr/bin/python3", &["-c", script]), 80, 24);
     terminal.until_shows("ready");
     terminal.resize(100, 30);
-    terminal.until_shows("30 100");
+    terminal.until_shows("100 30");
 }
 
 #[test]

@@ -1,19 +1,17 @@
 //! The mini kit on lab hosts: real Ansible, real Terraform.
 
-use crate::lab::{Lab, obstacle};
+use crate::lab::{HOSTS, Lab, obstacle};
 use crate::support::{Done, on_path, repository, skip};
 
-const READY: &str = "cp -r /srv/kit ~/kit && chmod -R u+w ~/kit && python3 /srv/render-sample.py ~/kit ~ && \
-    for host in $(awk '!/deployment/ { print $2 }' /srv/hosts); do ssh-keyscan -t ed25519 $host 2>/dev/null; done >~/.ssh/known_hosts";
+const READY: &str = "set -e; cp -r /srv/kit ~/kit; chmod -R u+w ~/kit; python3 /srv/render-sample.py ~/kit ~";
 
 fn lab(hosts: &[&str]) -> Lab {
     let render = repository().join("tests/lab/render-sample.py");
-    let table = tempfile::NamedTempFile::new().expect("a table");
-    let lines: String =
-        crate::lab::HOSTS.iter().filter(|(name, _)| hosts.contains(name)).map(|(name, ip)| format!("{name} {ip}\n")).collect();
-    std::fs::write(table.path(), lines).expect("a table");
-    let lab = Lab::with(hosts, &[(&render, "/srv/render-sample.py"), (table.path(), "/srv/hosts")]);
+    let lab = Lab::with(hosts, &[(&render, "/srv/render-sample.py")]);
     lab.sh(READY).expect(0);
+    for (_, address) in HOSTS.iter().filter(|(name, _)| hosts.contains(name)) {
+        lab.sh(&format!("ssh-keyscan -t ed25519 {address} >>~/.ssh/known_hosts")).expect(0);
+    }
     lab
 }
 
