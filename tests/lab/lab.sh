@@ -149,8 +149,7 @@ clean() {
 # The lab's process number 1, in namespaces of its own.
 keeper() {
   local dir=$1 mode=$2 outer
-  exec 7<"$dir/lock"
-  flock -n 7 || die "$dir is in use"
+  # The lock on descriptor 7 comes from `lab.sh run`, and is held for as long as this process lives.
   # /proc is still the one of the machine: this is our number outside.
   read -r outer _ </proc/self/stat
   echo "$outer" >"$dir/keeper.pid"
@@ -189,9 +188,13 @@ prepare() {
   local dir=$1
   shift
   [ "$(id -u)" = 0 ] || die "needs root"
-  mkdir -p "$dir"
-  : >>"$dir/lock"
-  (exec 7<"$dir/lock" && flock -n 7) || die "$dir is in use"
+  # Another lab that cleans up may take the folder away between these lines: then once more.
+  while :; do
+    mkdir -p "$dir"
+    exec 7>>"$dir/lock"
+    flock -n 7 || die "$dir is in use"
+    if [ "$dir/lock" -ef /proc/self/fd/7 ]; then break; fi
+  done
   local hosts=""
   : >"$dir/binds"
   while [ $# -gt 0 ]; do
