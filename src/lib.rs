@@ -15,3 +15,4 @@ pub mod cli;
 pub mod engine;
 pub mod install;
 pub mod run;
+pub mod ui;
