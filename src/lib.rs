@@ -17,3 +17,4 @@ pub mod exit;
 pub mod install;
 pub mod plain;
 pub mod run;
+pub mod ui;

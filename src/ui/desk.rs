@@ -1,0 +1,347 @@
+//! Effects: what the screens ask for, what they are told, and the trait that performs it.
+//!
+//! The screens never touch a file, a process or the network. They return [`Command`]s; a [`Desk`] performs them without blocking and
+//! answers with [`Told`] through its [`Reply`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+use crate::engine::client::Client;
+use crate::install::change::FileChange;
+use crate::install::check::{Finding, Target};
+use crate::install::ids::{CheckId, FieldId, ProfileId, StepRef};
+use crate::install::plan::Plan;
+use crate::install::problem::Problem;
+use crate::install::profile::Profile;
+use crate::install::site::{Draft, Knobs};
+use crate::run::machine;
+
+pub use super::log_source::{LogFrom, LogWindow};
+
+/// An effect that the screens ask for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Profiles, known sites and open runs. Answered by [`Told::Overview`].
+    LoadOverview,
+    /// Reads a site file. Answered by [`Told::Site`].
+    LoadSite {
+        /// The file, as the operator named it; `~/` may begin it.
+        path: PathBuf,
+    },
+    /// Writes a site file; a draft without identity gets one. Answered by [`Told::Saved`].
+    SaveSite {
+        /// The file.
+        path: PathBuf,
+        /// What it is to say.
+        draft: Box<Draft>,
+    },
+    /// Brings the profile's sources into the state directory. Answered by [`Told::Fetching`] and, at the end, [`Told::Fetched`].
+    Fetch {
+        /// The profile.
+        profile: ProfileId,
+        /// The site file whose other places for sources count; it may not exist yet.
+        site: PathBuf,
+    },
+    /// Reads the keys of the templates. Answered by [`Told::Knobs`].
+    LoadKnobs {
+        /// The profile.
+        profile: ProfileId,
+        /// The site file whose other places for sources count; it may not exist yet.
+        site: PathBuf,
+    },
+    /// Keeps a secret in a file for its owner alone, beside the site file. Answered by [`Told::SecretStored`].
+    StoreSecret {
+        /// The site file.
+        site: PathBuf,
+        /// The secret field.
+        field: FieldId,
+        /// Its value.
+        value: SecretString,
+    },
+    /// Plans a saved site and compares its files. Answered by [`Told::Planned`].
+    Plan {
+        /// The site file.
+        site: PathBuf,
+    },
+    /// Runs the preflight of a saved site. Answered by [`Told::PreflightStarted`], [`Told::Finding`]s and [`Told::PreflightEnded`].
+    Preflight {
+        /// The site file.
+        site: PathBuf,
+        /// Counts the rounds; every answer carries it back.
+        round: u32,
+        /// These checks alone; empty: all.
+        only: Vec<CheckId>,
+    },
+    /// Ends a preflight that is going on.
+    CancelPreflight,
+    /// Ignores a finding, or takes that back. Answered by [`Told::Ignored`].
+    Ignore {
+        /// The site file.
+        site: PathBuf,
+        /// The check.
+        check: CheckId,
+        /// Where.
+        target: Target,
+        /// Why; none: it counts again.
+        reason: Option<String>,
+    },
+    /// Takes up the open run of a site, or opens one. Answered by [`Told::Attached`]; nothing starts before [`Command::Engine`].
+    OpenRun {
+        /// The site file.
+        site: PathBuf,
+        /// Values of the secrets that the site answers with `prompt`.
+        secrets: BTreeMap<FieldId, SecretString>,
+    },
+    /// Sends a command to the engine; the shell does this itself.
+    Engine(Box<machine::Command>),
+    /// Reads a window of a log. Answered by [`Told::Log`].
+    ReadLog(LogRequest),
+    /// Looks for a text in a log. Answered by [`Told::LogFound`].
+    SearchLog(LogSearch),
+    /// Opens a shell where a step works; the shell suspends the screen and calls [`Desk::shell`].
+    Shell(ShellRequest),
+    /// Puts a text on the terminal's clipboard (OSC 52); the shell does this itself.
+    Copy(String),
+    /// Bell and an OSC 9 note: the operator is needed; the shell does this itself.
+    Notify(String),
+    /// Leaves; the shell ends.
+    Quit,
+}
+
+/// Which part of which log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRequest {
+    /// The file.
+    pub path: PathBuf,
+    /// The step.
+    pub step: StepRef,
+    /// The attempt.
+    pub attempt: u32,
+    /// Where it begins.
+    pub from: LogFrom,
+    /// How many lines at most.
+    pub lines: usize,
+    /// Carried back, so that an overtaken answer is recognised.
+    pub ticket: u64,
+}
+
+/// A search in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSearch {
+    /// The file.
+    pub path: PathBuf,
+    /// The text; without upper-case letters the case does not count.
+    pub needle: String,
+    /// The offset of the line where it begins; that line itself is not looked at.
+    pub from: u64,
+    /// Forwards, else backwards.
+    pub forward: bool,
+    /// Carried back.
+    pub ticket: u64,
+}
+
+/// Where a shell opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellRequest {
+    /// The folder.
+    pub dir: Option<String>,
+    /// The environment of the step; values may name secrets as `${secret.ID}`, which are left out.
+    pub env: BTreeMap<String, String>,
+    /// A line to show first.
+    pub note: String,
+}
+
+/// Something that did not work, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// One sentence.
+    pub message: String,
+    /// Places in files.
+    pub problems: Vec<Problem>,
+}
+
+impl Trouble {
+    /// A trouble of one sentence.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), problems: Vec::new() }
+    }
+}
+
+/// A profile to choose from.
+#[derive(Debug, Clone)]
+pub struct ProfileEntry {
+    /// The profile.
+    pub profile: Arc<Profile>,
+    /// Whether its sources are in the state directory.
+    pub fetched: bool,
+}
+
+/// A site known from before.
+#[derive(Debug, Clone)]
+pub struct SiteEntry {
+    /// Its file.
+    pub path: PathBuf,
+    /// What to call it: its domain, or its file name.
+    pub title: String,
+    /// Its profile.
+    pub profile: String,
+    /// Its open run, where there is one.
+    pub run: Option<RunEntry>,
+}
+
+/// A run that can be taken up.
+#[derive(Debug, Clone)]
+pub struct RunEntry {
+    /// Its name.
+    pub id: String,
+    /// One word, as `status --json` has it.
+    pub state: String,
+    /// A sentence, as `failed in main-cluster 3 hours ago`.
+    pub note: String,
+}
+
+/// What the start screen offers.
+#[derive(Debug, Clone, Default)]
+pub struct Overview {
+    /// The profiles.
+    pub profiles: Vec<ProfileEntry>,
+    /// The sites, the last used first.
+    pub sites: Vec<SiteEntry>,
+    /// Where a new site file is proposed.
+    pub suggested: PathBuf,
+}
+
+/// A site file as read.
+#[derive(Debug, Clone)]
+pub struct LoadedSite {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub draft: Draft,
+    /// Its profile.
+    pub profile: Arc<Profile>,
+    /// Whether the profile's sources are in the state directory.
+    pub fetched: bool,
+    /// Its open run, where there is one.
+    pub run: Option<RunEntry>,
+}
+
+/// How far a fetch is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchProgress {
+    /// The source.
+    pub source: String,
+    /// What is being done.
+    pub doing: String,
+    /// Percent; none: not known.
+    pub percent: Option<u8>,
+}
+
+/// What the screens are told.
+#[derive(Debug)]
+pub enum Told {
+    /// What the start screen offers.
+    Overview(Result<Overview, Trouble>),
+    /// A site file was read.
+    Site(Result<Box<LoadedSite>, Trouble>),
+    /// A site file was written; its identity.
+    Saved(Result<String, Trouble>),
+    /// How far a fetch is.
+    Fetching(FetchProgress),
+    /// A fetch ended.
+    Fetched(Result<(), Trouble>),
+    /// The keys of the templates.
+    Knobs(Result<Arc<Knobs>, Trouble>),
+    /// A secret was kept.
+    SecretStored {
+        /// Its field.
+        field: FieldId,
+        /// The reference for the site file, as `file:~/site.secrets/x`.
+        reference: Result<String, Trouble>,
+    },
+    /// A plan was made.
+    Planned(Result<Box<(Plan, Vec<FileChange>)>, Trouble>),
+    /// A preflight begins: what will be judged where.
+    PreflightStarted {
+        /// The round.
+        round: u32,
+        /// Everything that will be judged, as far as it is known.
+        expected: Vec<(CheckId, Target)>,
+    },
+    /// Something was judged.
+    Finding {
+        /// The round.
+        round: u32,
+        /// What was found.
+        finding: Box<Finding>,
+    },
+    /// A preflight ended.
+    PreflightEnded {
+        /// The round.
+        round: u32,
+        /// Why it could not be carried through.
+        result: Result<(), Trouble>,
+    },
+    /// A finding is ignored, or counts again.
+    Ignored {
+        /// The check.
+        check: CheckId,
+        /// Where.
+        target: Target,
+        /// The reason in force.
+        result: Result<Option<String>, Trouble>,
+    },
+    /// A run can be watched and driven.
+    Attached(Result<Client, Trouble>),
+    /// A window of a log.
+    Log {
+        /// The request's ticket.
+        ticket: u64,
+        /// What stands there.
+        window: Result<LogWindow, Trouble>,
+    },
+    /// A search in a log ended.
+    LogFound {
+        /// The search's ticket.
+        ticket: u64,
+        /// The offset of the line that has it.
+        found: Result<Option<u64>, Trouble>,
+    },
+}
+
+/// Where a desk sends what came of a command. Cheap to clone; a screen that is gone hears nothing.
+#[derive(Debug, Clone)]
+pub struct Reply(mpsc::UnboundedSender<Told>);
+
+impl Reply {
+    /// A reply and the end where it is heard.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Told>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Tells the screens something.
+    pub fn tell(&self, told: Told) {
+        drop(self.0.send(told));
+    }
+}
+
+/// Performs the effects of the screens.
+pub trait Desk: Send {
+    /// Begins a command and returns at once (within a few milliseconds); what comes of it is told later, from a task of its own.
+    ///
+    /// [`Command::Engine`], [`Command::Shell`], [`Command::Copy`], [`Command::Notify`] and [`Command::Quit`] never come here.
+    fn begin(&mut self, command: Command, reply: &Reply);
+
+    /// Opens a shell on the terminal and returns when it ends. The screen is suspended meanwhile, runs go on.
+    ///
+    /// # Errors
+    /// The shell cannot be started.
+    fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()>;
+}

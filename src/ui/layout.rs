@@ -1,0 +1,71 @@
+//! Where things are on the screen; asked by views and, for page sizes, by keys.
+
+use ratatui::layout::{Constraint, Layout, Rect};
+
+use super::app::Model;
+
+/// The parts of a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Name, steps, site.
+    pub header: Rect,
+    /// The banner of a rehearsal; of height 0 where there is none.
+    pub banner: Rect,
+    /// The line below the header.
+    pub rule: Rect,
+    /// What the screen draws.
+    pub body: Rect,
+    /// What just happened.
+    pub status: Rect,
+    /// Keys.
+    pub footer: Rect,
+}
+
+/// Divides the terminal.
+#[must_use]
+pub fn page(area: Rect, rehearsal: bool) -> Page {
+    let rows = [1, u16::from(rehearsal), 1].map(Constraint::Length);
+    let [header, banner, rule, body, status, footer] =
+        Layout::vertical([rows[0], rows[1], rows[2], Constraint::Min(1), Constraint::Length(1), Constraint::Length(1)]).areas(area);
+    Page { header, banner, rule, body, status, footer }
+}
+
+/// The parts of the run screen.
+#[derive(Debug, Clone, Copy)]
+pub struct RunParts {
+    /// Phases and steps.
+    pub phases: Rect,
+    /// The line between.
+    pub gap: Rect,
+    /// What the right side shows.
+    pub title: Rect,
+    /// The log, or the panel of a failed phase.
+    pub pane: Rect,
+    /// The line above the progress.
+    pub rule: Rect,
+    /// What runs, how far it is, what it waits for.
+    pub progress: Rect,
+}
+
+/// Divides the run screen.
+#[must_use]
+pub fn run(body: Rect) -> RunParts {
+    let [main, rule, progress] = Layout::vertical([Constraint::Min(3), Constraint::Length(1), Constraint::Length(2)]).areas(body);
+    let left = match main.width {
+        0..=89 => 34,
+        90..=139 => 46,
+        _ => 58,
+    };
+    let [phases, gap, right] = Layout::horizontal([Constraint::Length(left), Constraint::Length(3), Constraint::Min(10)]).areas(main);
+    let [title, pane] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(right);
+    RunParts { phases, gap, title, pane, rule, progress }
+}
+
+/// How many lines of a log are shown.
+#[must_use]
+pub fn log_rows(model: &Model) -> usize {
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    let full = model.run.as_ref().is_some_and(|run| run.full);
+    let height = if full { area.height.saturating_sub(1 + u16::from(model.rehearsal)) } else { run(page(area, model.rehearsal).body).pane.height };
+    usize::from(height.max(1))
+}

@@ -1,0 +1,435 @@
+//! The preflight: findings as they come in, filters, ignoring with a reason, watching until all is green.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::app::{Model, Screen};
+use super::desk::{Command, Trouble};
+use super::keymap::{Action, Context};
+use super::popup::{EntryFor, Popup};
+use crate::install::check::{CheckSpec, Finding, Level, Summary, Target, Verdict};
+use crate::install::ids::CheckId;
+use crate::install::plan::Plan;
+
+/// Seconds between two rounds of watching.
+pub const WATCH_SECONDS: i64 = 5;
+
+/// Which findings are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filter {
+    /// All.
+    #[default]
+    All,
+    /// All that is not green.
+    NotGreen,
+    /// What blocks.
+    Blocking,
+}
+
+/// How they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// Checks in rows, machines in columns.
+    #[default]
+    Matrix,
+    /// One finding a line, failures first.
+    List,
+}
+
+/// The preflight.
+#[derive(Debug, Default)]
+pub struct Preflight {
+    /// Counts the rounds.
+    pub round: u32,
+    /// Whether a round is going on.
+    pub running: bool,
+    /// Whether rounds follow one another until all is green.
+    pub watching: bool,
+    /// When the last round ended.
+    pub ended: Option<Timestamp>,
+    /// What will be judged, and what was found; a finding of the round before stays until the new one comes.
+    pub cells: BTreeMap<(CheckId, Target), Option<Finding>>,
+    /// What this round has judged so far.
+    pub judged: usize,
+    /// Which findings are shown.
+    pub filter: Filter,
+    /// How.
+    pub layout: Layout,
+    /// The cursor.
+    pub cursor: Option<(CheckId, Target)>,
+    /// Whether the buttons have the focus, and which.
+    pub button: Option<usize>,
+    /// Why the last round could not be carried through.
+    pub trouble: Option<String>,
+}
+
+/// The buttons below the findings.
+pub const BUTTONS: [&str; 3] = ["Continue", "Check again", "Back to the site"];
+
+/// A row of the matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Row {
+    /// A heading.
+    Group(&'static str),
+    /// A check or a name, with its cells from left to right.
+    Cells {
+        /// What it is called.
+        title: String,
+        /// Its cells; none where the check does not look.
+        cells: Vec<Option<(CheckId, Target)>>,
+    },
+}
+
+impl Preflight {
+    /// Where the focus is.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        if self.button.is_some() { Context::Buttons } else { Context::Preflight }
+    }
+
+    /// The findings so far.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.cells.values().flatten()
+    }
+
+    /// How many there are of each verdict.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.findings())
+    }
+
+    /// How many block.
+    #[must_use]
+    pub fn blocking(&self) -> usize {
+        self.findings().filter(|finding| finding.blocks()).count()
+    }
+
+    /// Whether everything was judged and nothing blocks.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.cells.is_empty() && !self.running && self.trouble.is_none() && self.blocking() == 0
+    }
+
+    /// The finding under the cursor.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        self.cells.get(self.cursor.as_ref()?)?.as_ref()
+    }
+
+    fn passes(&self, key: &(CheckId, Target)) -> bool {
+        let finding = self.cells.get(key).and_then(Option::as_ref);
+        match self.filter {
+            Filter::All => true,
+            Filter::NotGreen => finding.is_none_or(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::Skipped)),
+            Filter::Blocking => finding.is_some_and(Finding::blocks),
+        }
+    }
+
+    /// The findings of the list, the worst first.
+    #[must_use]
+    pub fn list(&self) -> Vec<(CheckId, Target)> {
+        let mut keys: Vec<_> = self.cells.keys().filter(|key| self.passes(key)).cloned().collect();
+        keys.sort_by_key(|key| self.rank(key));
+        keys
+    }
+
+    fn rank(&self, key: &(CheckId, Target)) -> u8 {
+        match self.cells.get(key).and_then(Option::as_ref) {
+            Some(finding) if finding.blocks() && finding.verdict == Verdict::Fail => 0,
+            Some(finding) if finding.blocks() => 1,
+            Some(Finding { verdict: Verdict::Warn, .. }) => 2,
+            Some(Finding { verdict: Verdict::Fail | Verdict::Unknown, .. }) => 3,
+            None => 4,
+            Some(Finding { verdict: Verdict::Skipped, .. }) => 5,
+            Some(_) => 6,
+        }
+    }
+
+    /// The rows of the matrix: machines, the deployment node, names and paths; in each group rows with the worst first.
+    #[must_use]
+    pub fn rows(&self, plan: &Plan) -> Vec<Row> {
+        let machines: Vec<Target> = plan.machines.iter().map(|machine| Target::Machine(machine.name.clone())).collect();
+        let mut groups: [Vec<(u8, usize, Row)>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        let order = |check: &CheckId| plan.checks.iter().position(|spec| spec.id == *check).unwrap_or(usize::MAX);
+        let title = |check: &CheckId| plan.check(check.as_str()).map_or_else(|| check.to_string(), |spec: &CheckSpec| spec.title.clone());
+        let mut checks: Vec<&CheckId> = self.cells.keys().map(|(check, _)| check).collect();
+        checks.dedup();
+        for check in checks {
+            let of_check: Vec<&(CheckId, Target)> = self.cells.keys().filter(|(other, _)| other == check).collect();
+            let shown: Vec<&(CheckId, Target)> = of_check.into_iter().filter(|key| self.passes(key)).collect();
+            let worst = |keys: &[&(CheckId, Target)]| keys.iter().map(|key| self.rank(key)).min().unwrap_or(9);
+            let on_machines: Vec<_> = shown.iter().copied().filter(|(_, target)| machines.contains(target)).collect();
+            if !on_machines.is_empty() {
+                let cell = |target: &Target| on_machines.iter().find(|key| key.1 == *target).map(|key| (*key).clone());
+                let row = Row::Cells { title: title(check), cells: machines.iter().map(cell).collect() };
+                groups[1].push((worst(&on_machines), order(check), row));
+            }
+            for key in shown.into_iter().filter(|(_, target)| !machines.contains(target)) {
+                let (group, name) = match &key.1 {
+                    Target::Local | Target::Machine(_) => (0, title(check)),
+                    Target::Name(name) => (2, name.clone()),
+                    Target::Path(path) => (2, path.clone()),
+                };
+                groups[group].push((worst(&[key]), order(check), Row::Cells { title: name, cells: vec![Some(key.clone())] }));
+            }
+        }
+        let mut rows = Vec::new();
+        for (name, mut group) in ["This deployment node", "Machines", "Names and addresses"].into_iter().zip(groups) {
+            if group.is_empty() {
+                continue;
+            }
+            group.sort_by_key(|(rank, order, _)| (*rank, *order));
+            rows.push(Row::Group(name));
+            rows.extend(group.into_iter().map(|(_, _, row)| row));
+        }
+        rows
+    }
+}
+
+/// Comes to the preflight and starts a round.
+pub fn enter(model: &mut Model) -> Vec<Command> {
+    model.screen = Screen::Preflight;
+    model.preflight = Preflight { round: model.preflight.round, ..Preflight::default() };
+    again(model)
+}
+
+fn again(model: &mut Model) -> Vec<Command> {
+    let preflight = &mut model.preflight;
+    preflight.round += 1;
+    preflight.running = true;
+    preflight.judged = 0;
+    preflight.trouble = None;
+    let round = preflight.round;
+    vec![Command::Preflight { site: model.site_path(), round, only: Vec::new() }]
+}
+
+/// A round begins.
+pub fn started(model: &mut Model, round: u32, expected: Vec<(CheckId, Target)>) {
+    let preflight = &mut model.preflight;
+    if round != preflight.round {
+        return;
+    }
+    let mut before = std::mem::take(&mut preflight.cells);
+    preflight.cells = expected.into_iter().map(|key| (key.clone(), before.remove(&key).flatten())).collect();
+    if preflight.cursor.as_ref().is_none_or(|cursor| !preflight.cells.contains_key(cursor)) {
+        preflight.cursor = None;
+    }
+}
+
+/// Something was judged.
+pub fn found(model: &mut Model, round: u32, finding: Finding) {
+    let preflight = &mut model.preflight;
+    if round == preflight.round {
+        preflight.judged += 1;
+        preflight.cells.insert((finding.check.clone(), finding.target.clone()), Some(finding));
+    }
+}
+
+/// A round ended.
+pub fn ended(model: &mut Model, round: u32, result: Result<(), Trouble>) -> Vec<Command> {
+    if round != model.preflight.round {
+        return Vec::new();
+    }
+    let now = model.now;
+    let preflight = &mut model.preflight;
+    preflight.running = false;
+    preflight.ended = Some(now);
+    preflight.trouble = result.err().map(|trouble| trouble.message);
+    // What was expected and never came says so by staying open; it does not count as judged.
+    preflight.cells.retain(|_, finding| finding.is_some());
+    if preflight.cursor.is_none() {
+        preflight.cursor = preflight.list().into_iter().next();
+    }
+    let green = preflight.is_open();
+    if preflight.watching && green {
+        preflight.watching = false;
+        return vec![Command::Notify("Preflight: all green".into())];
+    }
+    Vec::new()
+}
+
+/// The next round of watching, when it is due.
+pub fn tick(model: &mut Model) -> Vec<Command> {
+    let preflight = &model.preflight;
+    let due = preflight.ended.is_some_and(|ended| model.now.as_second() - ended.as_second() >= WATCH_SECONDS);
+    if model.screen == Screen::Preflight && preflight.watching && !preflight.running && due { again(model) } else { Vec::new() }
+}
+
+/// A finding is ignored, or counts again.
+pub fn ignored(model: &mut Model, check: &CheckId, target: &Target, result: Result<Option<String>, Trouble>) {
+    match result {
+        Ok(reason) => {
+            if let Some(Some(finding)) = model.preflight.cells.get_mut(&(check.clone(), target.clone())) {
+                finding.ignored = reason;
+            }
+        }
+        Err(trouble) => model.popups.push(Popup::trouble("The decision cannot be kept", &trouble)),
+    }
+}
+
+/// Asks the desk to ignore a finding, or to count it again.
+pub fn ignore(model: &mut Model, check: CheckId, target: Target, reason: Option<String>) -> Vec<Command> {
+    vec![Command::Ignore { site: model.site_path(), check, target, reason }]
+}
+
+/// Does what a key on the preflight screen means.
+pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    match action {
+        Action::Continue => return go_on(model),
+        Action::Again => return if model.preflight.running { Vec::new() } else { again(model) },
+        _ => {}
+    }
+    if let Some(button) = model.preflight.button {
+        return match action {
+            Action::Left => {
+                model.preflight.button = Some(button.saturating_sub(1));
+                Vec::new()
+            }
+            Action::Right => {
+                model.preflight.button = Some((button + 1).min(BUTTONS.len() - 1));
+                Vec::new()
+            }
+            Action::Up | Action::Previous | Action::Next => {
+                model.preflight.button = None;
+                Vec::new()
+            }
+            Action::Enter | Action::Toggle => match button {
+                0 => go_on(model),
+                1 if !model.preflight.running => again(model),
+                1 => Vec::new(),
+                _ => back(model),
+            },
+            Action::Back => back(model),
+            _ => Vec::new(),
+        };
+    }
+    let preflight = &mut model.preflight;
+    match action {
+        Action::Next | Action::Enter | Action::Previous => preflight.button = Some(0),
+        Action::Back => return back(model),
+        Action::Watch => {
+            preflight.watching = !preflight.watching;
+            if preflight.watching && !preflight.running {
+                return again(model);
+            }
+        }
+        Action::Filter => {
+            preflight.filter = match preflight.filter {
+                Filter::All => Filter::NotGreen,
+                Filter::NotGreen => Filter::Blocking,
+                Filter::Blocking => Filter::All,
+            };
+        }
+        Action::Switch => {
+            preflight.layout = if preflight.layout == Layout::Matrix { Layout::List } else { Layout::Matrix };
+        }
+        Action::Ignore => return ask_to_ignore(model),
+        _ => move_cursor(model, action),
+    }
+    Vec::new()
+}
+
+fn back(model: &mut Model) -> Vec<Command> {
+    model.preflight.button = None;
+    model.preflight.watching = false;
+    model.screen = Screen::Site;
+    if std::mem::take(&mut model.preflight.running) { vec![Command::CancelPreflight] } else { Vec::new() }
+}
+
+fn go_on(model: &mut Model) -> Vec<Command> {
+    let blocking = model.preflight.blocking();
+    if model.preflight.running {
+        model.complain("The preflight is still going on");
+    } else if blocking > 0 {
+        model.complain(format!("{blocking} findings block. Put them right and press r, or ignore one with i and a reason"));
+        model.preflight.button = None;
+        model.preflight.cursor = model.preflight.list().into_iter().next();
+    } else if !model.preflight.is_open() {
+        model.complain("The preflight was not carried through; press r");
+    } else {
+        model.preflight.watching = false;
+        model.screen = Screen::Review;
+        model.review.focus_list();
+    }
+    Vec::new()
+}
+
+fn ask_to_ignore(model: &mut Model) -> Vec<Command> {
+    let Some(finding) = model.preflight.finding().cloned() else { return Vec::new() };
+    if finding.ignored.is_some() {
+        return ignore(model, finding.check, finding.target, None);
+    }
+    if finding.level == Level::Strict && matches!(finding.verdict, Verdict::Fail | Verdict::Unknown) {
+        model.complain("This one cannot be ignored: the installation does not work with it");
+    } else if finding.blocks() {
+        model.popups.push(Popup::entry(
+            "Ignore this finding",
+            format!("{} on {}: {}\nOnly this check on this target is ignored. Why? The reason is kept with the run.", finding.check, finding.target, finding.observed),
+            "",
+            EntryFor::Ignore { check: finding.check, target: finding.target },
+        ));
+    } else {
+        model.say("This finding blocks nothing");
+    }
+    Vec::new()
+}
+
+fn move_cursor(model: &mut Model, action: Action) {
+    let page = usize::from(model.size.1 / 3).max(1);
+    let Some(plan) = &model.review.plan else { return };
+    let preflight = &mut model.preflight;
+    if preflight.layout == Layout::List {
+        let list = preflight.list();
+        let at = preflight.cursor.as_ref().and_then(|cursor| list.iter().position(|key| key == cursor));
+        let last = list.len().saturating_sub(1);
+        let next = step(at, last, page, action);
+        preflight.cursor = list.get(next).cloned().or(preflight.cursor.take());
+        return;
+    }
+    let rows: Vec<Vec<Option<(CheckId, Target)>>> = preflight
+        .rows(plan)
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Cells { cells, .. } => Some(cells),
+            Row::Group(_) => None,
+        })
+        .collect();
+    let place = preflight.cursor.as_ref().and_then(|cursor| {
+        rows.iter().enumerate().find_map(|(row, cells)| cells.iter().position(|cell| cell.as_ref() == Some(cursor)).map(|column| (row, column)))
+    });
+    let (row, column) = place.unwrap_or((0, 0));
+    let next = match action {
+        Action::Left | Action::Right => {
+            let cells = rows.get(row).map(Vec::as_slice).unwrap_or_default();
+            let seek = |mut columns: Box<dyn Iterator<Item = usize>>| columns.find_map(|column| cells.get(column).cloned().flatten());
+            if action == Action::Left { seek(Box::new((0..column).rev())) } else { seek(Box::new(column + 1..cells.len())) }
+        }
+        _ => {
+            let target = step(place.map(|(row, _)| row), rows.len().saturating_sub(1), page, action);
+            rows.get(target).and_then(|cells| {
+                let near = |cells: &[Option<(CheckId, Target)>]| {
+                    let filled = cells.iter().enumerate().filter(|(_, cell)| cell.is_some());
+                    filled.min_by_key(|(at, _)| at.abs_diff(column)).and_then(|(_, cell)| cell.clone())
+                };
+                near(cells)
+            })
+        }
+    };
+    if next.is_some() {
+        preflight.cursor = next;
+    }
+}
+
+fn step(at: Option<usize>, last: usize, page: usize, action: Action) -> usize {
+    let Some(at) = at else { return 0 };
+    match action {
+        Action::Up => at.saturating_sub(1),
+        Action::Down => (at + 1).min(last),
+        Action::PageUp => at.saturating_sub(page),
+        Action::PageDown => (at + page).min(last),
+        Action::Home => 0,
+        Action::End => last,
+        _ => at,
+    }
+}

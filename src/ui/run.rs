@@ -1,0 +1,578 @@
+//! The run: phases and steps, the log of one of them, what an operator asks of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::app::{Leaving, Model, Screen};
+use super::desk::{Command, LogWindow, ShellRequest, Trouble};
+use super::keymap::{Action, Context};
+use super::log_pane::LogPane;
+use super::popup::{self, EntryFor, Popup, Then};
+use super::{layout, review};
+use crate::engine::client::{Update, log_path};
+use crate::install::ids::{PhaseId, StepId, StepRef};
+use crate::install::plan::PlanPhase;
+use crate::run::event::{Event, Failure, Outcome, Progress, Recorded, StopReason};
+use crate::run::machine::{self, Selection};
+use crate::run::state::{PhaseState, State};
+
+/// The part of the screen that has the focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Focus {
+    /// Phases and steps.
+    #[default]
+    Phases,
+    /// The log.
+    Log,
+    /// The panel of a failed phase, and which of its buttons.
+    Failure(usize),
+}
+
+/// A line of the list: a phase, or a step of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The phase.
+    pub phase: PhaseId,
+    /// The step.
+    pub step: Option<StepId>,
+}
+
+/// The run.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What is known of it.
+    pub state: Option<State>,
+    /// Whether the history has been read.
+    pub live: bool,
+    /// Where running steps stand.
+    pub progress: BTreeMap<StepRef, (u32, Progress)>,
+    /// The line under the cursor.
+    pub cursor: Option<Place>,
+    /// Whether the cursor goes with what runs.
+    pub auto: bool,
+    /// What has the focus.
+    pub focus: Focus,
+    /// Whether a failed phase shows its log instead of the panel.
+    pub log_first: bool,
+    /// The log.
+    pub log: LogPane,
+    /// The attempt shown, where it is not the last.
+    pub attempt: Option<u32>,
+    /// Whether the log has the whole screen.
+    pub full: bool,
+    /// Why nothing goes on.
+    pub halted: Option<StopReason>,
+    /// The engine has ended; with a reason where it was not asked to.
+    pub ended: Option<Option<String>>,
+    /// A command was sent that makes it go on.
+    pub pushed: bool,
+}
+
+/// The buttons of the panel of a failed phase.
+pub const FAILURE_BUTTONS: [&str; 6] = ["Retry", "From its start", "Skip", "Edit answers", "Shell here", "Log"];
+
+impl Run {
+    /// Where the focus is.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        match self.focus {
+            _ if self.full => Context::LogFull,
+            Focus::Failure(_) if self.failure().is_some() => Context::Failure,
+            _ => Context::Run,
+        }
+    }
+
+    /// Whether a step is running or about to, or a question holds one.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let Some(state) = &self.state else { return false };
+        if self.ended.is_some() || !self.live {
+            return false;
+        }
+        state.running().is_some() || self.pushed
+    }
+
+    /// The phase under the cursor.
+    #[must_use]
+    pub fn phase(&self) -> Option<&PlanPhase> {
+        self.state.as_ref()?.plan.phase(self.cursor.as_ref()?.phase.as_str())
+    }
+
+    /// The step whose log is shown: the one under the cursor, else the running or the last begun one of the phase.
+    #[must_use]
+    pub fn step(&self) -> Option<StepRef> {
+        let state = self.state.as_ref()?;
+        let cursor = self.cursor.as_ref()?;
+        if let Some(step) = &cursor.step {
+            return Some(StepRef { phase: cursor.phase.clone(), step: step.clone() });
+        }
+        let phase = state.plan.phase(cursor.phase.as_str())?;
+        let begun = state.steps_of(phase).filter_map(|(step, record)| Some((step, record?.started?)));
+        begun.max_by_key(|(_, started)| *started).map(|(step, _)| step)
+    }
+
+    /// The failure of the phase under the cursor: the step and what is known.
+    #[must_use]
+    pub fn failure(&self) -> Option<(StepRef, Failure)> {
+        let state = self.state.as_ref()?;
+        let phase = self.phase()?;
+        if !matches!(state.phase_state(phase), PhaseState::Failed | PhaseState::Interrupted | PhaseState::Stopped) {
+            return None;
+        }
+        if let Some(gate) = state.gates.get(&phase.id) {
+            let step = phase.steps.first().map(|step| StepRef { phase: phase.id.clone(), step: step.id.clone() })?;
+            let failure = Failure {
+                message: "Checks that guard this phase do not pass.".into(),
+                lines: gate.blocking.clone(),
+                hint: "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                ..Failure::default()
+            };
+            return Some((step, failure));
+        }
+        state.steps_of(phase).find_map(|(step, record)| match record?.outcome.as_ref()? {
+            Outcome::Failed(failure) => Some((step, failure.clone())),
+            outcome @ (Outcome::Interrupted { .. } | Outcome::Stopped { .. }) => {
+                Some((step, Failure { message: outcome.reason(), ..Failure::default() }))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the panel of a failed phase is shown.
+    #[must_use]
+    pub fn shows_failure(&self) -> bool {
+        !self.log_first && self.failure().is_some()
+    }
+
+    /// The lines of the list: all phases, and the steps of the one under the cursor and of those that run.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let mut places = Vec::new();
+        for phase in &state.plan.phases {
+            places.push(Place { phase: phase.id.clone(), step: None });
+            let open = self.cursor.as_ref().is_some_and(|cursor| cursor.phase == phase.id);
+            if open || state.phase_state(phase) == PhaseState::Running {
+                let shown = phase.steps.iter().filter(|step| {
+                    let reference = StepRef { phase: phase.id.clone(), step: step.id.clone() };
+                    !step.on_retry || state.step(&reference).is_some()
+                });
+                places.extend(shown.map(|step| Place { phase: phase.id.clone(), step: Some(step.id.clone()) }));
+            }
+        }
+        places
+    }
+
+    /// The attempt whose log is shown, and how many there were.
+    #[must_use]
+    pub fn attempts(&self) -> Option<(StepRef, u32, u32)> {
+        let step = self.step()?;
+        let count = self.state.as_ref()?.step(&step).map_or(0, |record| record.attempts);
+        (count > 0).then(|| (step, self.attempt.unwrap_or(count).clamp(1, count), count))
+    }
+
+    fn follow_event(&mut self, event: &Recorded) {
+        match &event.event {
+            Event::StepStarted { step, .. } if self.auto => {
+                self.cursor = Some(Place { phase: step.phase.clone(), step: Some(step.step.clone()) });
+                self.attempt = None;
+                self.log_first = false;
+                if matches!(self.focus, Focus::Failure(_)) {
+                    self.focus = Focus::Phases;
+                }
+            }
+            Event::StepFinished { step, outcome, .. } => {
+                self.progress.remove(step);
+                if self.auto && !outcome.is_success() {
+                    self.cursor = Some(Place { phase: step.phase.clone(), step: None });
+                    self.focus = Focus::Failure(0);
+                    self.log_first = false;
+                }
+            }
+            Event::Gate { phase, open: false, .. } if self.auto => {
+                self.cursor = Some(Place { phase: phase.clone(), step: None });
+                self.focus = Focus::Failure(0);
+                self.log_first = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A command to the engine.
+#[must_use]
+pub fn engine(command: machine::Command) -> Command {
+    Command::Engine(Box::new(command))
+}
+
+/// The shell holds a client of a run.
+pub fn joined(model: &mut Model, folder: PathBuf) -> Vec<Command> {
+    model.busy = None;
+    model.screen = Screen::Run;
+    model.run = Some(Run { folder, auto: true, log: LogPane::new(), ..Run::default() });
+    Vec::new()
+}
+
+/// The engine tells something.
+pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    model.dirty = true;
+    let mut commands = Vec::new();
+    match update {
+        Update::Event(event) => {
+            let folded = match &mut run.state {
+                Some(state) => state.apply(&event),
+                None => State::open(&event).map(|state| run.state = Some(state)),
+            };
+            if let Err(error) = folded {
+                model.complain(format!("The journal cannot be followed: {error}"));
+                return Vec::new();
+            }
+            if matches!(event.event, Event::StepStarted { .. }) {
+                run.halted = None;
+            }
+            run.follow_event(&event);
+            let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
+            if run.live {
+                popup::close_answered(model, &open);
+                if let Event::QuestionAsked { question } = &event.event {
+                    popup::ask(model, question);
+                    commands.push(Command::Notify(question.text.clone()));
+                }
+            }
+        }
+        Update::Live => commands.extend(live(model)),
+        Update::Progress { step, attempt, progress } => {
+            run.progress.insert(step, (attempt, progress));
+        }
+        Update::Rejected(reason) => {
+            run.pushed = run.state.as_ref().is_some_and(|state| state.running().is_some());
+            match model.popups.last_mut() {
+                Some(Popup::Question(asked)) => asked.problem = Some(reason),
+                _ => model.complain(reason),
+            }
+        }
+        Update::Halted(reason) => commands.extend(halted(model, reason)),
+        Update::Ended(reason) => {
+            run.pushed = false;
+            if let Some(reason) = &reason {
+                commands.push(Command::Notify(reason.clone()));
+            }
+            run.ended = Some(reason);
+            if model.leaving == Leaving::Stopping {
+                commands.extend(super::app::leave(model));
+            }
+        }
+    }
+    commands.extend(refresh_log(model, false));
+    commands
+}
+
+fn live(model: &mut Model) -> Vec<Command> {
+    let begin = std::mem::take(&mut model.review.begin);
+    let Some(run) = &mut model.run else { return Vec::new() };
+    run.live = true;
+    let Some(state) = &run.state else { return Vec::new() };
+    if run.cursor.is_none() {
+        let interesting = |phase: &&PlanPhase| !state.phase_state(phase).is_settled();
+        let first = state.plan.phases.iter().find(interesting).or(state.plan.phases.first());
+        run.cursor = first.map(|phase| Place { phase: phase.id.clone(), step: None });
+    }
+    if run.failure().is_some() {
+        run.focus = Focus::Failure(0);
+    }
+    let open = state.questions.clone();
+    let replan = match &model.review.plan {
+        Some(plan) if *plan != state.plan => {
+            Some(machine::Command::Replan { plan: Box::new(plan.clone()), changed: review::changed(&state.plan, plan) })
+        }
+        _ => None,
+    };
+    let mut commands = Vec::new();
+    if begin {
+        run.pushed = true;
+        commands.extend(replan.map(engine));
+        commands.push(engine(machine::Command::Run(Selection::default())));
+    }
+    for question in &open {
+        popup::ask(model, question);
+    }
+    commands
+}
+
+fn halted(model: &mut Model, reason: StopReason) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    run.halted = Some(reason);
+    run.pushed = false;
+    let complete = run.state.as_ref().is_some_and(State::is_complete);
+    let mut commands = Vec::new();
+    if model.leaving == Leaving::Stopping {
+        return super::app::leave(model);
+    }
+    if !run.live {
+        return commands;
+    }
+    match reason {
+        StopReason::Idle if complete => {
+            model.screen = Screen::Summary;
+            model.summary_top = 0;
+            commands.push(Command::Notify("The installation is done".into()));
+        }
+        StopReason::Failed => commands.push(Command::Notify("A phase failed".into())),
+        StopReason::Blocked => commands.push(Command::Notify("A phase cannot begin".into())),
+        StopReason::Idle | StopReason::Waiting | StopReason::Stopped => {}
+    }
+    commands
+}
+
+/// Brings the log pane to what the cursor is on, and asks for a window where one is due.
+pub fn refresh_log(model: &mut Model, again: bool) -> Vec<Command> {
+    let rows = layout::log_rows(model);
+    let Some(run) = &mut model.run else { return Vec::new() };
+    match run.attempts() {
+        Some((step, attempt, _)) => {
+            let path = log_path(&run.folder, &step, attempt);
+            let running = run.state.as_ref().and_then(|state| state.step(&step)).is_some_and(|record| record.is_running());
+            let of = (step, attempt);
+            let ended = run.log.of.as_ref() == Some(&of) && !running && run.log.window.size == 0;
+            run.log.show(Some(of), path);
+            if running || ended {
+                run.log.grown();
+            }
+        }
+        None => run.log.show(None, PathBuf::new()),
+    }
+    if again {
+        run.log.again();
+    }
+    run.log.request(rows).into_iter().collect()
+}
+
+/// A window of a log came; whether it changed what is shown.
+pub fn log_arrived(model: &mut Model, ticket: u64, window: Result<LogWindow, Trouble>) -> bool {
+    model.run.as_mut().is_some_and(|run| run.log.arrived(ticket, window.map_err(|trouble| trouble.message)))
+}
+
+/// A search in a log ended.
+pub fn log_found(model: &mut Model, ticket: u64, found: Result<Option<u64>, Trouble>) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    if !run.log.is_current(ticket) {
+        return Vec::new();
+    }
+    match found {
+        Ok(Some(offset)) => run.log.found(offset),
+        Ok(None) => {
+            let needle = run.log.needle.clone();
+            model.say(format!("No further place has \"{needle}\""));
+        }
+        Err(trouble) => model.complain(trouble.message),
+    }
+    refresh_log(model, false)
+}
+
+/// Searches the log.
+pub fn search(model: &mut Model, needle: String) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    run.log.needle = needle;
+    // From the end it goes backwards: what just happened matters most.
+    let forward = !run.log.follow;
+    run.log.search(forward).into_iter().collect()
+}
+
+/// Runs a phase again.
+pub fn retry(model: &mut Model, phase: PhaseId, from_start: bool) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    run.auto = true;
+    run.pushed = true;
+    run.halted = None;
+    vec![engine(machine::Command::Retry { phase, from_start })]
+}
+
+/// Goes on without a phase.
+pub fn skip(model: &mut Model, phase: PhaseId, reason: String) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    run.auto = true;
+    run.focus = Focus::Phases;
+    vec![engine(machine::Command::Skip { phase, reason })]
+}
+
+/// Does what a key on the run screen means.
+pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    let rows = layout::log_rows(model);
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let page = rows.saturating_sub(1).max(1);
+    let scrolls = run.full || run.focus == Focus::Log;
+    match action {
+        Action::ScrollUp => run.log.up(1),
+        Action::ScrollDown => run.log.down(1, rows),
+        Action::Up if scrolls => run.log.up(1),
+        Action::Down if scrolls => run.log.down(1, rows),
+        Action::PageUp => run.log.up(page),
+        Action::PageDown => run.log.down(page, rows),
+        Action::Home => run.log.home(),
+        Action::Follow | Action::End => run.log.end(),
+        Action::Wrap => run.log.wrap = !run.log.wrap,
+        Action::Full => run.full = true,
+        Action::Search => {
+            let before = run.log.needle.clone();
+            let text = "A text in the log of this attempt; without upper-case letters the case does not count.";
+            model.popups.push(Popup::entry("Search the log", text, &before, EntryFor::LogSearch));
+            return Vec::new();
+        }
+        Action::FindNext | Action::FindPrevious => return run.log.search(action == Action::FindNext).into_iter().collect(),
+        Action::EarlierAttempt | Action::LaterAttempt => {
+            if let Some((_, attempt, count)) = run.attempts() {
+                let next = if action == Action::EarlierAttempt { attempt.saturating_sub(1).max(1) } else { (attempt + 1).min(count) };
+                run.attempt = Some(next);
+            }
+        }
+        Action::Copy => return copy(model),
+        Action::Back if run.full => run.full = false,
+        _ => return steer(model, action),
+    }
+    let resized = matches!(action, Action::Full | Action::Back);
+    refresh_log(model, resized)
+}
+
+fn copy(model: &mut Model) -> Vec<Command> {
+    let Some(run) = &model.run else { return Vec::new() };
+    let text = match run.failure() {
+        Some((_, failure)) if !run.full && !failure.command.is_empty() => failure.command,
+        _ => run.log.window.lines.iter().map(|line| super::text::plain(&super::text::tame(&line.text)) + "\n").collect(),
+    };
+    model.say("Copied to the terminal's clipboard, where the terminal allows it");
+    vec![Command::Copy(text)]
+}
+
+/// Keys that move the focus or ask something of the run.
+fn steer(model: &mut Model, action: Action) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let has_failure = run.shows_failure();
+    match (run.focus, action) {
+        (Focus::Failure(at), Action::Left) => run.focus = Focus::Failure(at.saturating_sub(1)),
+        (Focus::Failure(at), Action::Right) => run.focus = Focus::Failure((at + 1).min(FAILURE_BUTTONS.len() - 1)),
+        (Focus::Failure(at), Action::Enter | Action::Toggle) if has_failure => {
+            let chosen = [Action::Retry, Action::RetryFromStart, Action::Skip, Action::Answers, Action::Shell, Action::Log][at.min(5)];
+            return ask_of_run(model, chosen);
+        }
+        (Focus::Failure(_), Action::Back | Action::Up | Action::Previous) => run.focus = Focus::Phases,
+        (Focus::Phases, Action::Next | Action::Right) => run.focus = if has_failure { Focus::Failure(0) } else { Focus::Log },
+        (_, Action::Next | Action::Previous | Action::Back | Action::Left) => run.focus = Focus::Phases,
+        (Focus::Phases, Action::Up | Action::Down) => {
+            move_cursor(run, action == Action::Up);
+            return refresh_log(model, false);
+        }
+        (Focus::Phases, Action::Enter | Action::Toggle) => {
+            let phase = run.cursor.as_ref().map(|cursor| cursor.phase.clone());
+            let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
+            if let Some(question) = open.iter().find(|question| Some(&question.step.phase) == phase.as_ref()) {
+                popup::ask(model, question);
+            } else {
+                run.focus = if has_failure { Focus::Failure(0) } else { Focus::Log };
+            }
+        }
+        _ => return ask_of_run(model, action),
+    }
+    Vec::new()
+}
+
+fn move_cursor(run: &mut Run, up: bool) {
+    let places = run.places();
+    let at = run.cursor.as_ref().and_then(|cursor| places.iter().position(|place| place == cursor)).unwrap_or(0);
+    let next = if up { at.saturating_sub(1) } else { (at + 1).min(places.len().saturating_sub(1)) };
+    run.cursor = places.get(next).cloned();
+    run.attempt = None;
+    // Back on what runs, the cursor goes with it again.
+    let running = run.state.as_ref().and_then(State::running).map(|(step, _)| step.clone());
+    run.auto = match (&running, &run.cursor) {
+        (Some(step), Some(cursor)) => cursor.step.as_ref() == Some(&step.step) && cursor.phase == step.phase,
+        (None, _) => true,
+        _ => false,
+    };
+}
+
+fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
+    let busy = model.run_is_busy();
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let Some(phase) = run.phase().cloned() else { return Vec::new() };
+    match action {
+        Action::Continue if busy => model.say("The run goes on already"),
+        Action::Continue => {
+            run.auto = true;
+            run.pushed = true;
+            run.halted = None;
+            return vec![engine(machine::Command::Run(Selection::default()))];
+        }
+        Action::Retry | Action::RetryFromStart | Action::Answers if busy => {
+            model.complain("A step is running: stop it first (x), or wait until it has ended");
+        }
+        Action::Retry => return retry(model, phase.id, false),
+        Action::RetryFromStart => model.popups.push(Popup::confirm(
+            "Run the whole phase again?",
+            format!("All {} steps of \"{}\" run again, also those that succeeded.", phase.steps.len(), phase.title),
+            &[("No", None, Then::Close), ("Run it again", Some('y'), Then::RetryFromStart(phase.id.clone()))],
+        )),
+        Action::Skip => ask_to_skip(model, &phase),
+        Action::Answers => {
+            model.screen = Screen::Site;
+            model.say("Change answers, then Continue: the run goes on with the new ones");
+        }
+        Action::Shell => return shell(model, &phase),
+        Action::Log => {
+            run.log_first = !run.log_first;
+            run.focus = if run.log_first { Focus::Log } else { Focus::Failure(0) };
+            return refresh_log(model, true);
+        }
+        Action::Stop => ask_to_stop(model),
+        Action::Switch => {
+            model.screen = Screen::Summary;
+            model.summary_top = 0;
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn ask_to_skip(model: &mut Model, phase: &PlanPhase) {
+    let Some(state) = model.run.as_ref().and_then(|run| run.state.as_ref()) else { return };
+    let Some(meaning) = &phase.skip else {
+        model.complain(format!("\"{}\" cannot be skipped: what follows does not work without it", phase.title));
+        return;
+    };
+    let dependents: Vec<&str> = state.plan.dependents(&phase.id).iter().map(|phase| phase.title.as_str()).collect();
+    let blocked = if dependents.is_empty() {
+        "No other phase needs it.".to_owned()
+    } else {
+        format!("These need it and will not run, unless skipped too: {}.", dependents.join("; "))
+    };
+    let text = format!("{meaning}\n{blocked}\nIt never counts as done. Why? Your name, the time and the reason are kept.");
+    model.popups.push(Popup::entry(&format!("Skip \"{}\"", phase.title), text, "", EntryFor::Skip(phase.id.clone())));
+}
+
+fn ask_to_stop(model: &mut Model) {
+    if !model.run_is_busy() {
+        model.say("Nothing is running");
+        return;
+    }
+    model.popups.push(Popup::confirm(
+        "Stop the run?",
+        "The step that runs is asked to end; Terraform may take some minutes to leave its state in order. What is done stays done, and the \
+         run can go on later.\nKilling it now can leave a locked state or half-made resources behind.",
+        &[
+            ("Let it run", None, Then::Close),
+            ("Stop", Some('y'), Then::Stop { now: false, leave: false }),
+            ("Kill it now", Some('K'), Then::Stop { now: true, leave: false }),
+        ],
+    ));
+}
+
+fn shell(model: &mut Model, phase: &PlanPhase) -> Vec<Command> {
+    let Some(run) = &model.run else { return Vec::new() };
+    let reference = run.failure().map(|(step, _)| step).or_else(|| run.step());
+    let step = reference.and_then(|reference| phase.steps.iter().find(|step| step.id == reference.step));
+    let Some(step) = step.or(phase.steps.first()) else { return Vec::new() };
+    let note = format!("Folder and environment of {}/{}. Leave the shell to come back: exit", phase.id, step.id);
+    vec![Command::Shell(ShellRequest { dir: step.dir.clone(), env: step.env.clone(), note })]
+}

@@ -1,0 +1,315 @@
+//! Draws the run: phases with state and times, the log or the failure, what goes on and what it waits for.
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::app::Model;
+use super::run::{Focus, Place, Run};
+use super::{failure_view, layout, text, theme, widgets};
+use crate::install::ids::StepRef;
+use crate::install::plan::{Action, PlanPhase, PlanStep};
+use crate::run::event::{Outcome, StopReason};
+use crate::run::state::{PhaseState, State, StepRecord};
+
+/// Draws the screen.
+pub fn view(model: &Model, frame: &mut Frame<'_>, body: Rect) {
+    let Some(run) = &model.run else { return };
+    let parts = layout::run(body);
+    widgets::divider(frame, parts.gap);
+    widgets::rule(frame, parts.rule);
+    let Some(state) = &run.state else {
+        frame.render_widget(Span::styled(" Reading the journal", theme::faint()), parts.phases);
+        return;
+    };
+    phases(model, run, state, frame, parts.phases);
+    if run.shows_failure() {
+        failure_view::view(run, frame, parts.title, parts.pane);
+    } else {
+        let focus = run.focus == Focus::Log;
+        frame.render_widget(log_title(run, usize::from(parts.title.width), focus), parts.title);
+        log(run, frame, parts.pane);
+    }
+    progress(model, run, state, frame, parts.progress);
+}
+
+/// Draws the log on the whole screen: no frames, so that it can be copied with the mouse.
+pub fn full_log(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let Some(run) = &model.run else { return };
+    let banner = u16::from(model.rehearsal);
+    let pane = Rect { height: area.height - 1 - banner, ..area };
+    log(run, frame, pane);
+    if model.rehearsal {
+        let line = Rect::new(area.x, area.bottom() - 2, area.width, 1);
+        frame.render_widget(Span::styled(text::fit(" REHEARSAL", usize::from(area.width)), theme::rehearsal()), line);
+    }
+    let last = Rect::new(area.x, area.bottom() - 1, area.width, 1);
+    match &model.notice {
+        Some(notice) => frame.render_widget(Span::styled(text::cut(&notice.text, usize::from(area.width)), theme::accent()), last),
+        None => {
+            frame.render_widget(log_title(run, usize::from(area.width / 2), true), Rect { width: area.width / 2, ..last });
+            let right = Rect::new(area.x + area.width / 2, last.y, area.width - area.width / 2, 1);
+            widgets::keys(frame, right, &super::keymap::footer(super::keymap::Context::LogFull));
+        }
+    }
+}
+
+fn elapsed(now: Timestamp, record: &StepRecord) -> u64 {
+    match (record.started, record.finished) {
+        (Some(started), None) => u64::try_from(now.as_millisecond() - started.as_millisecond()).unwrap_or(0),
+        _ => record.took_ms,
+    }
+}
+
+fn phase_elapsed(now: Timestamp, state: &State, phase: &PlanPhase) -> u64 {
+    let running = state.steps_of(phase).filter_map(|(_, record)| record).filter(|record| record.is_running());
+    state.phase_times(phase).1 + running.map(|record| elapsed(now, record)).sum::<u64>()
+}
+
+fn phases(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area: Rect) {
+    let columns = usize::from(area.width);
+    let places = run.places();
+    let at = run.cursor.as_ref().and_then(|cursor| places.iter().position(|place| place == cursor)).unwrap_or(0);
+    let lines: Vec<Line<'_>> = places.iter().map(|place| place_line(model, run, state, place, columns)).collect();
+    widgets::scrolled(frame, area, lines, at);
+}
+
+fn place_line<'a>(model: &Model, run: &Run, state: &'a State, place: &Place, columns: usize) -> Line<'a> {
+    let here = run.cursor.as_ref() == Some(place);
+    let base = match (here, run.focus) {
+        (true, Focus::Phases) => theme::selected(),
+        (true, _) => theme::marked(),
+        _ => theme::text(),
+    };
+    let mark = if here { " ▸ " } else { "   " };
+    let Some(phase) = state.plan.phase(place.phase.as_str()) else { return Line::default() };
+    if let Some(id) = &place.step {
+        let reference = StepRef { phase: phase.id.clone(), step: id.clone() };
+        let title = phase.steps.iter().find(|step| step.id == *id).map_or(id.as_str(), |step| step.title.as_str());
+        let record = state.step(&reference);
+        let (glyph, style) = step_mark(record, state, &reference);
+        let time = record.map(|record| elapsed(model.now, record)).filter(|time| *time > 0).map(text::duration).unwrap_or_default();
+        let room = columns.saturating_sub(text::width(&time) + 9);
+        return Line::from(vec![
+            Span::styled(mark, base.patch(theme::accent())),
+            Span::styled(format!("  {glyph} "), base.patch(style)),
+            Span::styled(text::fit(title, room), if here { base } else { base.patch(theme::faint()) }),
+            Span::styled(format!(" {time} "), base.patch(theme::faint())),
+        ]);
+    }
+    let phase_state = state.phase_state(phase);
+    let (glyph, word, style) = theme::phase(phase_state);
+    let took = phase_elapsed(model.now, state, phase);
+    let expected = text::expected(phase.expect_minutes);
+    // Wide: word, time taken and time expected; narrow: what is most telling.
+    let right = if columns >= 44 {
+        let time = if took > 0 { text::duration(took) } else { String::new() };
+        let expected = if matches!(phase_state, PhaseState::Pending | PhaseState::Running | PhaseState::Stale) { expected } else { String::new() };
+        let time = if time.is_empty() { expected } else if expected.is_empty() || columns < 56 { time } else { format!("{time} of {expected}") };
+        format!("{word} {time}")
+    } else if phase_state == PhaseState::Pending {
+        expected
+    } else {
+        word.to_owned()
+    };
+    let room = columns.saturating_sub(text::width(&right) + 7);
+    Line::from(vec![
+        Span::styled(mark, base.patch(theme::accent())),
+        Span::styled(format!("{glyph} "), base.patch(style)),
+        Span::styled(text::fit(&phase.title, room), if phase_state == PhaseState::Pending && !here { base.patch(theme::faint()) } else { base }),
+        Span::styled(format!(" {right} "), base.patch(style)),
+    ])
+}
+
+fn step_mark(record: Option<&StepRecord>, state: &State, step: &StepRef) -> (&'static str, ratatui::style::Style) {
+    if state.questions.iter().any(|question| question.step == *step) {
+        return ("?", theme::warn());
+    }
+    match record {
+        Some(record) if record.is_running() => ("▶", theme::busy()),
+        Some(StepRecord { outcome: Some(outcome), .. }) => match outcome {
+            Outcome::Done => ("✓", theme::good()),
+            Outcome::Unneeded { .. } => ("–", theme::faint()),
+            Outcome::Warned { .. } => ("!", theme::warn()),
+            Outcome::Failed(_) => ("✗", theme::bad()),
+            Outcome::Stopped { .. } => ("■", theme::warn()),
+            Outcome::Interrupted { .. } => ("?", theme::bad()),
+        },
+        _ => ("·", theme::faint()),
+    }
+}
+
+fn log_title(run: &Run, columns: usize, focus: bool) -> Line<'static> {
+    let style = if focus { theme::accent_heading() } else { theme::heading() };
+    let Some((step, attempt, count)) = run.attempts() else { return Line::from(Span::styled("Log", style)) };
+    let mut notes = Vec::new();
+    if count > 1 {
+        notes.push(format!("attempt {attempt} of {count} [ ]"));
+    }
+    notes.push(if run.log.follow { "following".to_owned() } else { format!("{}%", run.log.percent()) });
+    if !run.log.needle.is_empty() {
+        notes.push(format!("/{}", run.log.needle));
+    }
+    let notes = notes.join(", ");
+    let room = columns.saturating_sub(text::width(&notes) + 3);
+    Line::from(vec![Span::styled(text::cut(&format!("Log of {step}"), room), style), Span::styled(format!("  {notes}"), theme::faint())])
+}
+
+/// Draws the lines of a log.
+fn log(run: &Run, frame: &mut Frame<'_>, area: Rect) {
+    let (columns, height) = (usize::from(area.width), usize::from(area.height));
+    let window = &run.log.window;
+    if window.lines.is_empty() {
+        let say = match (&run.log.trouble, run.attempts()) {
+            (Some(trouble), Some(_)) => trouble.clone(),
+            (_, None) => waiting_text(run),
+            (None, Some(_)) => "No output yet".to_owned(),
+        };
+        let lines: Vec<Line<'_>> = text::wrap(&say, columns).into_iter().map(|line| Line::from(Span::styled(line, theme::faint()))).collect();
+        frame.render_widget(ratatui::widgets::Paragraph::new(lines), area);
+        return;
+    }
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for line in &window.lines {
+        let mut tame = text::tame(&line.text);
+        if !run.log.needle.is_empty() {
+            tame = text::highlight(&tame, &run.log.needle, theme::found());
+        }
+        if run.log.wrap {
+            lines.extend(text::wrap_line(&tame, columns));
+        } else {
+            lines.push(tame);
+        }
+        if !run.log.follow && lines.len() >= height {
+            break;
+        }
+    }
+    let top = if run.log.follow { lines.len().saturating_sub(height) } else { 0 };
+    frame.render_widget(ratatui::widgets::Paragraph::new(lines.into_iter().skip(top).take(height).collect::<Vec<_>>()), area);
+}
+
+/// What there is to say about a step that has no log yet.
+fn waiting_text(run: &Run) -> String {
+    let Some(phase) = run.phase() else { return String::new() };
+    let step = run.step().and_then(|step| phase.steps.iter().find(|candidate| candidate.id == step.step).cloned());
+    let mut say = match &step {
+        Some(step) => step_text(step),
+        None => phase.help.trim().to_owned(),
+    };
+    if !say.is_empty() {
+        say.push_str("\n\n");
+    }
+    say.push_str("Not begun.");
+    say
+}
+
+fn step_text(step: &PlanStep) -> String {
+    let commands: Vec<String> = step.commands().iter().map(|command| format!("$ {}", command.argv.join(" "))).collect();
+    match &step.action {
+        Action::Ask { text, detail, .. } => format!("{text}\n\n{detail}"),
+        _ if commands.is_empty() => step.title.clone(),
+        _ => format!("{}\n\n{}", step.title, commands.join("\n")),
+    }
+}
+
+fn progress(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area: Rect) {
+    let columns = usize::from(area.width);
+    let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).is_settled()).count();
+    let total = state.plan.phases.len();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    if let Some((step, record)) = state.running() {
+        let known = run.progress.get(step).map(|(_, progress)| progress);
+        let title = state.plan.step(step).map_or_else(|| step.to_string(), |step| step.title.clone());
+        let done = known.map_or((0, 0, ""), |known| (known.done, known.total, known.unit.as_str()));
+        let counted = match done {
+            (done, 0, unit) if done > 0 => format!(" {done} {unit}"),
+            (done, total, unit) if total > 0 => format!(" {done} of {total} {unit}"),
+            _ => String::new(),
+        };
+        let right = format!("{counted}  {}  phase {} of {total} ", text::duration(elapsed(model.now, record)), (settled + 1).min(total));
+        let bar_width = (columns / 4).clamp(10, 40);
+        let room = columns.saturating_sub(text::width(&right) + bar_width + 3);
+        first.push(Span::styled(format!(" {} ", text::fit(&title, room)), theme::heading()));
+        first.extend(widgets::bar(done.0, done.1, bar_width));
+        first.push(Span::styled(right, theme::text()));
+        second = doing(model, state, step, record, known, columns);
+    } else {
+        let (glyph, word, style) = standing(run, state);
+        first.push(Span::styled(format!(" {glyph} {word}"), style.patch(theme::heading())));
+        first.push(Span::styled(format!("  {settled} of {total} phases settled"), theme::faint()));
+        second.push(Span::styled(format!(" {}", text::cut(&what_now(model, run, state), columns.saturating_sub(2))), theme::faint()));
+    }
+    frame.render_widget(ratatui::widgets::Paragraph::new(vec![Line::from(first), Line::from(second)]), area);
+}
+
+fn doing<'a>(
+    model: &Model,
+    state: &State,
+    step: &StepRef,
+    record: &StepRecord,
+    known: Option<&crate::run::event::Progress>,
+    columns: usize,
+) -> Vec<Span<'a>> {
+    if let Some(question) = state.questions.iter().find(|question| question.step == *step) {
+        return vec![Span::styled(text::cut(&format!(" ? Waits for your answer: {}", question.text), columns), theme::warn())];
+    }
+    let Some(known) = known else { return vec![Span::styled(" Starting", theme::faint())] };
+    let ago = |at: Timestamp| u64::try_from(model.now.as_millisecond() - at.as_millisecond()).unwrap_or(0);
+    let mut said = if known.doing.is_empty() { "Working".to_owned() } else { known.doing.clone() };
+    if let Some(since) = known.since {
+        said.push_str(&format!(", for {}", text::duration(ago(since))));
+    }
+    let silent = ago(known.last_output.or(record.started).unwrap_or(model.now));
+    let slow_after = state.plan.step(step).map_or(u64::MAX, |step| u64::from(step.slow_after_minutes) * 60_000);
+    let mut tail = String::new();
+    if silent > slow_after && slow_after > 0 {
+        tail = format!("  ! slow: no output for {}", text::duration(silent));
+    }
+    let bad: Vec<String> = known
+        .parts
+        .iter()
+        .filter(|(_, word)| matches!(word.as_str(), "failed" | "unreachable"))
+        .map(|(name, word)| format!("{name} {word}"))
+        .collect();
+    if !bad.is_empty() {
+        tail.push_str(&format!("  ✗ {}", bad.join(", ")));
+    }
+    let room = columns.saturating_sub(text::width(&tail) + 2);
+    vec![Span::styled(format!(" {}", text::cut(&said, room)), theme::faint()), Span::styled(tail, theme::warn())]
+}
+
+fn standing(run: &Run, state: &State) -> (&'static str, String, ratatui::style::Style) {
+    if let Some(Some(reason)) = &run.ended {
+        return ("✗", format!("The engine has ended: {reason}"), theme::bad());
+    }
+    match state.summary() {
+        "done" => ("✓", "Done".into(), theme::good()),
+        "failed" => ("✗", "A phase failed".into(), theme::bad()),
+        "stopped" => ("■", "Stopped".into(), theme::warn()),
+        "waiting" => ("?", "Waits for your answer".into(), theme::warn()),
+        "running" if run.halted == Some(StopReason::Blocked) => ("✗", "A phase cannot begin".into(), theme::bad()),
+        "running" if run.halted == Some(StopReason::Failed) => ("✗", "A phase failed".into(), theme::bad()),
+        "running" if run.halted == Some(StopReason::Stopped) => ("■", "Stopped".into(), theme::warn()),
+        "running" if state.is_complete() => ("✓", "Done".into(), theme::good()),
+        "running" if run.pushed => ("▶", "Going on: checks before the next phase".into(), theme::busy()),
+        _ => ("·", "Nothing is running".into(), theme::text()),
+    }
+}
+
+fn what_now(model: &Model, run: &Run, state: &State) -> String {
+    let any = |wanted: PhaseState| state.plan.phases.iter().any(|phase| state.phase_state(phase) == wanted);
+    if model.leaving == super::app::Leaving::Stopping {
+        "Leaving as soon as the step has ended".into()
+    } else if state.is_complete() {
+        "v shows what is where and what to do next".into()
+    } else if run.failure().is_some() {
+        "r retry, s skip, a edit answers, e shell here, q later".into()
+    } else if any(PhaseState::Failed) || any(PhaseState::Interrupted) || any(PhaseState::Stale) {
+        "c goes on with all phases that are not done; the failed one is marked on the left".into()
+    } else if run.pushed {
+        "The checks that guard the next phase are being judged".into()
+    } else {
+        "c goes on with the phases that are not done".into()
+    }
+}

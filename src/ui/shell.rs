@@ -1,0 +1,216 @@
+//! The shell around the model: terminal, keys, engine and desk in; frames and effects out.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use crossterm::queue;
+use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use ratatui::backend::CrosstermBackend;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::app::{self, Leaving, Model, Msg};
+use super::desk::{Command, Desk, Reply, Told};
+use super::summary;
+use super::terminal::Terminal;
+use super::theme::Look;
+use crate::engine::client::{Client, Update};
+
+/// At most thirty frames a second.
+const FRAME: Duration = Duration::from_millis(33);
+/// Messages handled between two looks at the clock: a flood must not keep a frame from being drawn.
+const BATCH: usize = 512;
+
+/// How the screen is to be.
+#[derive(Debug, Clone, Default)]
+pub struct UiOptions {
+    /// Whether this is a rehearsal.
+    pub rehearsal: bool,
+    /// A site file to open at once.
+    pub site: Option<PathBuf>,
+    /// What the terminal can show; none: read from the environment with [`Look::detect`] by the caller, or the default.
+    pub look: Look,
+}
+
+/// How it was left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exited {
+    /// What stays in the scrollback; printed by the caller.
+    pub text: String,
+    /// One word for the run, as `status --json` has it; none: there was no run.
+    pub run: Option<&'static str>,
+}
+
+/// Shows the screens until the operator leaves.
+///
+/// # Errors
+/// The terminal cannot be used. It is restored in every case.
+pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Result<Exited> {
+    let size = crossterm::terminal::size()?;
+    let guard = Terminal::take()?;
+    let mut screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    screen.clear()?;
+    let (reply, mut told) = Reply::channel();
+    let mut keys = EventStream::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut client: Option<Client> = None;
+    let mut model = Model::new(size, options.look, options.rehearsal, Timestamp::now());
+    let mut commands = model.begin(options.site.as_deref());
+    let mut drawn = Instant::now() - FRAME;
+    let mut ticked = Instant::now();
+    loop {
+        for command in commands.drain(..) {
+            match command {
+                Command::Engine(command) => {
+                    if let Some(client) = &client {
+                        client.send(*command);
+                    }
+                }
+                Command::Copy(text) => write_out(&copy_sequence(&text))?,
+                Command::Notify(text) => write_out(&notify_sequence(&text))?,
+                Command::Quit => model.leaving = Leaving::Now,
+                Command::Shell(request) => {
+                    // The reader of keys would take what is meant for the shell.
+                    drop(keys);
+                    guard.suspend();
+                    let outcome = tokio::task::block_in_place(|| desk.shell(&request));
+                    guard.resume()?;
+                    keys = EventStream::new();
+                    screen.clear()?;
+                    drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
+                }
+                other => desk.begin(other, &reply),
+            }
+        }
+        if model.leaving == Leaving::Now {
+            break;
+        }
+        if model.dirty && drawn.elapsed() >= FRAME {
+            model.dirty = false;
+            drawn = Instant::now();
+            queue!(io::stdout(), BeginSynchronizedUpdate)?;
+            let outcome = screen.draw(|frame| app::view(&model, frame)).map(|_| ());
+            queue!(io::stdout(), EndSynchronizedUpdate)?;
+            io::stdout().flush()?;
+            outcome?;
+        }
+        let until_tick = Duration::from_millis(model.tick_milliseconds()).saturating_sub(ticked.elapsed());
+        let pause = if model.dirty { FRAME.saturating_sub(drawn.elapsed()).min(until_tick) } else { until_tick };
+        tokio::select! {
+            biased;
+            event = keys.next() => match event {
+                Some(Ok(event)) => {
+                    let message = translate(event);
+                    if matches!(message, Some(Msg::Resize(..))) {
+                        screen.autoresize()?;
+                    }
+                    commands = message.map(|message| app::update(&mut model, message)).unwrap_or_default();
+                }
+                // The terminal is gone: what runs is asked to end, as on a hangup.
+                Some(Err(_)) | None => {
+                    model.leaving = Leaving::Stopping;
+                    commands = app::update(&mut model, Msg::Terminate);
+                    if client.is_none() || !model.run_is_busy() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
+            _ = hangup.recv() => commands = app::update(&mut model, Msg::Terminate),
+            Some(first) = told.recv() => {
+                commands = hear(&mut model, &mut client, first);
+                drain(&mut told, |message| commands.extend(hear(&mut model, &mut client, message)));
+            }
+            update = next_update(&mut client) => {
+                match update {
+                    Some(update) => commands = app::update(&mut model, Msg::Update(update)),
+                    None => {
+                        client = None;
+                        commands = app::update(&mut model, Msg::Update(Update::Ended(Some("it is gone".into()))));
+                    }
+                }
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
+        if ticked.elapsed() >= Duration::from_millis(model.tick_milliseconds()) {
+            ticked = Instant::now();
+            commands.extend(app::update(&mut model, Msg::Tick(Timestamp::now())));
+        }
+    }
+    drop(screen);
+    drop(guard);
+    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
+    Ok(Exited { text: summary::farewell(&model), run })
+}
+
+async fn next_update(client: &mut Option<Client>) -> Option<Update> {
+    match client {
+        Some(client) => client.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn drain(told: &mut mpsc::UnboundedReceiver<Told>, mut each: impl FnMut(Told)) {
+    for _ in 0..BATCH {
+        match told.try_recv() {
+            Ok(message) => each(message),
+            Err(_) => break,
+        }
+    }
+}
+
+/// The client of a run stays here; the model hears of it.
+fn hear(model: &mut Model, client: &mut Option<Client>, told: Told) -> Vec<Command> {
+    match told {
+        Told::Attached(Ok(joined)) => {
+            let folder = joined.run_dir().to_owned();
+            *client = Some(joined);
+            app::update(model, Msg::Joined(folder))
+        }
+        other => app::update(model, Msg::Told(other)),
+    }
+}
+
+fn translate(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(Msg::Key(key)),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(columns, rows) => Some(Msg::Resize(columns, rows)),
+        _ => None,
+    }
+}
+
+fn write_out(sequence: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(sequence.as_bytes())?;
+    out.flush()
+}
+
+/// OSC 52: the terminal's clipboard.
+fn copy_sequence(text: &str) -> String {
+    use base64::Engine as _;
+    format!("\u{1b}]52;c;{}\u{7}", base64::engine::general_purpose::STANDARD.encode(text))
+}
+
+/// Bell, and OSC 9 with a text that cannot end the sequence early.
+fn notify_sequence(text: &str) -> String {
+    let clean: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
+    format!("\u{7}\u{1b}]9;mosip-setup: {clean}\u{7}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_cannot_be_broken_out_of() {
+        assert_eq!(notify_sequence("a\u{1b}]b\u{7}c"), "\u{7}\u{1b}]9;mosip-setup: a]bc\u{7}");
+        assert_eq!(copy_sequence("a"), "\u{1b}]52;c;YQ==\u{7}");
+    }
+}
