@@ -15,7 +15,9 @@ use super::run::Run;
 use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
-use super::{advanced, form, help, machines, popup, preflight, preflight_view, review, review_view, run, run_view, start, summary, widgets};
+use super::{
+    advanced, form, help, machines, popup, preflight, preflight_view, review, review_view, run, run_view, start, summary, widgets,
+};
 use crate::engine::client::Update;
 use crate::run::machine;
 

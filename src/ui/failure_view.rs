@@ -50,7 +50,8 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
     }
     // What is left of the room goes to the lines that matter; the last ones tell most.
     let command = failure.command.clone();
-    let path = record.filter(|record| record.attempts > 0).map(|record| log_path(&run.folder, &step, record.attempts).display().to_string());
+    let path =
+        record.filter(|record| record.attempts > 0).map(|record| log_path(&run.folder, &step, record.attempts).display().to_string());
     let mut after: Vec<Line<'_>> = Vec::new();
     if !command.is_empty() {
         for (number, piece) in text::wrap(&command, columns.saturating_sub(9)).into_iter().take(3).enumerate() {

@@ -30,7 +30,8 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focus = (site.part == Part::Buttons).then_some(site.button);
     frame.render_widget(widgets::buttons(&BUTTONS, focus), widgets::inset(buttons, left_width + 3, 0));
     let wrong = site.problems.len();
-    let said = if wrong == 0 { Span::styled(" ✓ complete", theme::good()) } else { Span::styled(format!(" {wrong} to do"), theme::faint()) };
+    let said =
+        if wrong == 0 { Span::styled(" ✓ complete", theme::good()) } else { Span::styled(format!(" {wrong} to do"), theme::faint()) };
     frame.render_widget(Line::from(said), Rect { width: left_width, ..buttons });
 }
 
@@ -96,12 +97,9 @@ fn field_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, field: &Field,
     let glyph = if problem.is_none() && !given { " " } else { glyph };
     let label_style = if focus { theme::accent_heading() } else { theme::text() };
     let mark = if field.required { "*" } else { " " };
-    let [left, value, _] = Layout::horizontal([
-        Constraint::Length(u16::try_from(label_width + 6).unwrap_or(40)),
-        Constraint::Min(8),
-        Constraint::Length(2),
-    ])
-    .areas(area);
+    let [left, value, _] =
+        Layout::horizontal([Constraint::Length(u16::try_from(label_width + 6).unwrap_or(40)), Constraint::Min(8), Constraint::Length(2)])
+            .areas(area);
     let line = Line::from(vec![
         Span::styled(if focus { "▸ " } else { "  " }, theme::accent()),
         Span::styled(text::fit(&field.label, label_width), label_style),
@@ -119,7 +117,10 @@ fn field_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, field: &Field,
             let current = site.draft.text(field);
             let label = field.values.iter().find(|choice| choice.value == current).map_or(current.as_str(), |choice| choice.label.as_str());
             let shown = if focus { format!("‹ {label} ›") } else { label.to_owned() };
-            frame.render_widget(Span::styled(text::cut(&shown, usize::from(value.width)), if focus { theme::selected() } else { theme::text() }), value);
+            frame.render_widget(
+                Span::styled(text::cut(&shown, usize::from(value.width)), if focus { theme::selected() } else { theme::text() }),
+                value,
+            );
         }
         FieldKind::Secret => {
             let reference = site.draft.secrets.get(field.id.as_str()).cloned().unwrap_or_default();

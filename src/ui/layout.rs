@@ -66,6 +66,7 @@ pub fn run(body: Rect) -> RunParts {
 pub fn log_rows(model: &Model) -> usize {
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     let full = model.run.as_ref().is_some_and(|run| run.full);
-    let height = if full { area.height.saturating_sub(1 + u16::from(model.rehearsal)) } else { run(page(area, model.rehearsal).body).pane.height };
+    let height =
+        if full { area.height.saturating_sub(1 + u16::from(model.rehearsal)) } else { run(page(area, model.rehearsal).body).pane.height };
     usize::from(height.max(1))
 }

@@ -89,7 +89,12 @@ fn machine_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, row: usize, 
                 put(frame, x, width, Span::styled(text::fit(shown, width), if cell { theme::selected() } else { style }));
             }
             _ if cell => widgets::entry(frame, place, &site.machines.line, false, hint(site, row, *column), true),
-            _ if missing => put(frame, x, width, Span::styled(if site.insisted { "✗ missing" } else { "· to do" }, if site.insisted { theme::bad() } else { theme::warn() })),
+            _ if missing => put(
+                frame,
+                x,
+                width,
+                Span::styled(if site.insisted { "✗ missing" } else { "· to do" }, if site.insisted { theme::bad() } else { theme::warn() }),
+            ),
             _ if own.is_empty() => put(frame, x, width, Span::styled(hint(site, row, *column), theme::faint())),
             _ => {
                 let shown = if shown_problem { text::fit(&format!("✗{own}"), width) } else { text::fit(&own, width) };
@@ -121,7 +126,9 @@ fn below(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
     let row = site.machines.row;
     if site.part == Part::Content && row < site.draft.machines.len() {
         let machine = &site.draft.machines[row];
-        if let Some(problem) = site.problem(&key(site, row, site.machines.column())).filter(|problem| site.insisted || !site.is_missing(problem)) {
+        if let Some(problem) =
+            site.problem(&key(site, row, site.machines.column())).filter(|problem| site.insisted || !site.is_missing(problem))
+        {
             say(&format!("✗ {}", problem.message), theme::bad());
         }
         let titles: Vec<String> = machine
@@ -130,9 +137,11 @@ fn below(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
             .map(|own| site.profile.role(own).map_or_else(|| own.clone(), |role| format!("{own}: {}", role.title)))
             .collect();
         say(&titles.join("; "), theme::text());
-        let sizes = machine.roles.iter().filter_map(|own| site.profile.role(own)).fold((0, 0, 0), |sum, role| {
-            (sum.0 + role.cpu, sum.1 + role.ram_gib, sum.2 + role.disk_gib)
-        });
+        let sizes = machine
+            .roles
+            .iter()
+            .filter_map(|own| site.profile.role(own))
+            .fold((0, 0, 0), |sum, role| (sum.0 + role.cpu, sum.1 + role.ram_gib, sum.2 + role.disk_gib));
         if sizes.0 > 0 {
             say(&format!("Needs {} CPU, {} GiB memory, {} GiB disk", sizes.0, sizes.1, sizes.2), theme::faint());
         }

@@ -215,7 +215,8 @@ impl Popup {
     /// Consent to fetch a profile's sources.
     #[must_use]
     pub fn fetch_consent(profile: &Profile) -> Self {
-        let mut text = String::from("This profile drives public repositories. They are fetched once, at a fixed commit, before anything else:\n");
+        let mut text =
+            String::from("This profile drives public repositories. They are fetched once, at a fixed commit, before anything else:\n");
         for source in profile.sources.values() {
             text.push_str(&format!("\n{}\nat {}\n", source.git, source.commit));
         }

@@ -128,7 +128,13 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
                     if preflight.button.is_none() && preflight.cursor.as_ref() == Some(key) {
                         style = style.patch(theme::selected());
                     }
-                    let shown = if single { format!("{glyph} {word}") } else if cell > 8 { text::fit(&format!("{glyph} {word}"), cell - 1) } else { glyph.to_owned() };
+                    let shown = if single {
+                        format!("{glyph} {word}")
+                    } else if cell > 8 {
+                        text::fit(&format!("{glyph} {word}"), cell - 1)
+                    } else {
+                        glyph.to_owned()
+                    };
                     let pad = cell.saturating_sub(text::width(&shown));
                     spans.push(Span::styled(shown, style));
                     spans.push(Span::raw(" ".repeat(pad)));

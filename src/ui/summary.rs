@@ -73,7 +73,9 @@ fn lines(state: &State) -> Vec<Said> {
     }
     said.push(Said(theme::heading(), "What next".into(), 0));
     let next = match state.summary() {
-        "done" => "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry.",
+        "done" => {
+            "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry."
+        }
         "failed" => "Back to the run: retry, skip, edit answers or open a shell. From any shell: mosip-setup retry, mosip-setup status.",
         _ => "The run goes on where it stopped: mosip-setup run, or continue from the run screen.",
     };
@@ -108,7 +110,9 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let rest = pieces.collect::<Vec<_>>().join(" ");
         if !rest.is_empty() {
             let narrow = columns.saturating_sub(hang + 2).max(20);
-            shown.extend(text::wrap(&rest, narrow).into_iter().map(|piece| Line::from(Span::styled(format!("{}{piece}", " ".repeat(hang)), style))));
+            shown.extend(
+                text::wrap(&rest, narrow).into_iter().map(|piece| Line::from(Span::styled(format!("{}{piece}", " ".repeat(hang)), style))),
+            );
         }
     }
     widgets::paged(frame, area, shown, model.summary_top);
@@ -123,7 +127,12 @@ pub fn farewell(model: &Model) -> String {
         && let Some(state) = &run.state
     {
         let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).count();
-        farewell.push_str(&format!("{rehearsal}{}: {}, {settled} of {} phases done\n", state.run, state.summary(), state.plan.phases.len()));
+        farewell.push_str(&format!(
+            "{rehearsal}{}: {}, {settled} of {} phases done\n",
+            state.run,
+            state.summary(),
+            state.plan.phases.len()
+        ));
         for phase in &state.plan.phases {
             let phase_state = state.phase_state(phase);
             let (_, word, _) = theme::phase(phase_state);

@@ -241,10 +241,10 @@ pub fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, columns: u16, rows:
     // A wide letter cut in half by the box would push its right neighbours.
     let around = Rect::new(outer.x.saturating_sub(1), outer.y, (outer.width + 2).min(area.width), outer.height);
     frame.render_widget(Clear, around);
-    let block = Block::bordered()
-        .border_type(BorderType::Rounded)
-        .border_style(style)
-        .title(Line::from(Span::styled(format!(" {} ", text::cut(title, usize::from(width.saturating_sub(6)))), style.patch(theme::heading()))));
+    let block = Block::bordered().border_type(BorderType::Rounded).border_style(style).title(Line::from(Span::styled(
+        format!(" {} ", text::cut(title, usize::from(width.saturating_sub(6)))),
+        style.patch(theme::heading()),
+    )));
     frame.render_widget(block, outer);
     Rect::new(outer.x + 3, outer.y + 2, outer.width.saturating_sub(6), outer.height.saturating_sub(4))
 }
