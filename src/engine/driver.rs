@@ -83,7 +83,11 @@ impl Driver {
         Client::new(command_sender, update_receiver, run_dir)
     }
 
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, updates: &mpsc::UnboundedSender<Update>) -> Result<(), EngineError> {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        updates: &mpsc::UnboundedSender<Update>,
+    ) -> Result<(), EngineError> {
         let (told_sender, mut told) = mpsc::unbounded_channel::<Told>();
         let started = Event::EngineStarted {
             pid: std::process::id(),
@@ -223,7 +227,8 @@ impl Driver {
         let (executor, told, plan, done) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()), self.done_phases());
         tokio::spawn(async move {
             let (gate, findings) = executor.gate(&plan, &phase, &done).await;
-            let blocking = gate.blocking.iter().map(|finding| format!("{} on {}: {}", finding.check, finding.target, finding.observed)).collect();
+            let blocking =
+                gate.blocking.iter().map(|finding| format!("{} on {}: {}", finding.check, finding.target, finding.observed)).collect();
             let _ = told.send(Told::Input(Input::GateJudged { phase, blocking, ignored: gate.ignored.len() }, findings));
         });
     }

@@ -116,10 +116,12 @@ impl Executor {
         self.stop.send_replace(false);
         let Some(planned) = plan.step(step) else { return own(begun, failure("the plan has no such step"), 0) };
         let mut ended = match &planned.action {
-            Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. } => match self.specify(planned, dir.clone(), destroys) {
-                Ok(spec) => self.ports.spawn.run(spec, report).await,
-                Err(message) => own(begun, failure(message), 0),
-            },
+            Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. } => {
+                match self.specify(planned, dir.clone(), destroys) {
+                    Ok(spec) => self.ports.spawn.run(spec, report).await,
+                    Err(message) => own(begun, failure(message), 0),
+                }
+            }
             _ => self.execute_here(plan, planned, dir.clone(), begun, &report).await,
         };
         if ended.outcome.is_success() && !planned.verify.is_empty() {
@@ -210,7 +212,8 @@ impl Executor {
         let outcome = match &step.action {
             Action::Write { paths } => self.write(plan, paths, &mut say),
             Action::Wait { check, every_seconds, timeout_minutes } => {
-                let (every, limit) = (Duration::from_secs(u64::from(*every_seconds)), Duration::from_secs(u64::from(*timeout_minutes) * 60));
+                let (every, limit) =
+                    (Duration::from_secs(u64::from(*every_seconds)), Duration::from_secs(u64::from(*timeout_minutes) * 60));
                 self.wait(plan, check, every, limit, report, &mut say).await
             }
             Action::Check { checks } => self.check(plan, checks, &mut say).await,
@@ -233,7 +236,11 @@ impl Executor {
             Err(errors) => {
                 let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
                 lines.iter().for_each(|line| say(line));
-                return Outcome::Failed(Failure { message: "files cannot be rendered; nothing was written".into(), lines, ..Failure::default() });
+                return Outcome::Failed(Failure {
+                    message: "files cannot be rendered; nothing was written".into(),
+                    lines,
+                    ..Failure::default()
+                });
             }
         };
         for file in &rendered {
@@ -261,14 +268,23 @@ impl Executor {
         }
     }
 
-    async fn wait(&self, plan: &Plan, check: &CheckId, every: Duration, limit: Duration, report: &Report, say: &mut (dyn FnMut(&str) + Send)) -> Outcome {
+    async fn wait(
+        &self,
+        plan: &Plan,
+        check: &CheckId,
+        every: Duration,
+        limit: Duration,
+        report: &Report,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Outcome {
         let begun = Instant::now();
         let since = self.now();
         let mut stop = self.stop.subscribe();
         let mut last = String::new();
         loop {
             let findings = self.checks(plan, Scope::Named(vec![check.clone()]), &[]).await;
-            let open: Vec<&Finding> = findings.iter().filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::Skipped)).collect();
+            let open: Vec<&Finding> =
+                findings.iter().filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::Skipped)).collect();
             if !findings.is_empty() && open.is_empty() {
                 say("it holds");
                 return Outcome::Done;

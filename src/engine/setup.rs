@@ -194,7 +194,10 @@ impl Setup {
         let plan = planner::plan(&ready.profile, &ready.site, &place).map_err(|problems| {
             let file = ready.profile.id.to_string();
             SetupError::Problems(
-                problems.into_iter().map(|problem| Problem { file: file.clone(), line: 0, key: problem.key, message: problem.message }).collect(),
+                problems
+                    .into_iter()
+                    .map(|problem| Problem { file: file.clone(), line: 0, key: problem.key, message: problem.message })
+                    .collect(),
             )
         })?;
         if let Some(probe) = &self.rehearsed {

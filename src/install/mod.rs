@@ -2,8 +2,8 @@
 
 pub mod change;
 pub mod check;
-pub mod facts;
 pub mod draft;
+pub mod facts;
 pub mod field;
 pub mod ids;
 pub mod inquiry;

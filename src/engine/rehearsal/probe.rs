@@ -97,7 +97,8 @@ impl RehearsalProbe {
                 if line.starts_with("git ") {
                     return None;
                 }
-                let longest = recorded.commands.iter().filter(|(start, _)| line.starts_with(start.as_str())).max_by_key(|(start, _)| start.len());
+                let longest =
+                    recorded.commands.iter().filter(|(start, _)| line.starts_with(start.as_str())).max_by_key(|(start, _)| start.len());
                 ProbeAnswer::Command(said(longest.map(|(_, text)| text.as_str()).unwrap_or_default()))
             }
             ProbeQuestion::Dns { name } => ProbeAnswer::Dns(self.name(name)),
@@ -112,7 +113,9 @@ impl RehearsalProbe {
                 let body = recorded.http.iter().find(|(part, _)| request.url.contains(part.as_str())).map(|(_, body)| body.clone());
                 ProbeAnswer::Http(HttpAnswer::Answer { status: 200, body: body.unwrap_or_default(), location: None })
             }
-            ProbeQuestion::User { .. } | ProbeQuestion::SshKey { .. } | ProbeQuestion::Certificate { .. } | ProbeQuestion::Layout(_) => return None,
+            ProbeQuestion::User { .. } | ProbeQuestion::SshKey { .. } | ProbeQuestion::Certificate { .. } | ProbeQuestion::Layout(_) => {
+                return None;
+            }
         })
     }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use super::VERB;
 use super::player::Line;
 use super::stage::Fault;
-use super::VERB;
 use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
 use crate::engine::ports::{BoxFuture, Report, Spawn};
 use crate::engine::spawn::ProcessSpawn;
@@ -49,7 +49,8 @@ impl RehearsalSpawn {
     /// Puts a player in the place of each command that is not done for real.
     fn replace(&self, spec: &mut AttemptSpec) -> std::io::Result<()> {
         make_dir(&spec.dir)?;
-        let folder = |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder =
+            |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (step, attempt) = (folder(spec.dir.parent()), folder(Some(&spec.dir)));
         for (number, command) in spec.commands.iter_mut().enumerate() {
             let lines = match &command.reading {
