@@ -197,8 +197,20 @@ fn print_lines(findings: &[Finding], out: &mut (dyn Write + Send)) -> std::io::R
     };
     let mut shown: Vec<&Finding> = findings.iter().filter(|finding| rank(finding) < 4).collect();
     shown.sort_by_key(|finding| rank(finding));
+    // What is the same on ten machines is said once.
+    let mut groups: Vec<(&Finding, Vec<String>)> = Vec::new();
     for finding in shown {
-        writeln!(out, "{:8} {} on {}", finding.verdict, finding.check, finding.target)?;
+        let alike = |other: &Finding| {
+            (other.verdict, &other.check, &other.observed, &other.ignored)
+                == (finding.verdict, &finding.check, &finding.observed, &finding.ignored)
+        };
+        match groups.iter_mut().find(|(first, _)| alike(first)) {
+            Some((_, targets)) => targets.push(finding.target.to_string()),
+            None => groups.push((finding, vec![finding.target.to_string()])),
+        }
+    }
+    for (finding, targets) in groups {
+        writeln!(out, "{:8} {} on {}", finding.verdict, finding.check, targets.join(", "))?;
         let guards: Vec<&str> = finding.guards.iter().map(PhaseId::as_str).collect();
         let lines = [
             ("seen", finding.observed.as_str()),

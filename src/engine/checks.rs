@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::install::check::{CheckKind, CheckSpec, Finding, Ignores, Target};
+use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, Target};
 use crate::install::facts::TcpAnswer;
 use crate::install::ids::{CheckId, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
@@ -222,7 +222,7 @@ fn not_answered(answer: ProbeAnswer) -> String {
 // --- names: each asked once ---
 
 fn name_jobs<'a>(active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let mut by_name: BTreeMap<&'a str, Vec<(&'a CheckSpec, &'a crate::install::check::DnsRecord)>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&'a str, Vec<(&'a CheckSpec, &'a DnsRecord)>> = BTreeMap::new();
     for check in active {
         let CheckKind::Dns { records } = &check.kind else { continue };
         for record in records {
@@ -232,17 +232,41 @@ fn name_jobs<'a>(active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>>
             }
         }
     }
-    let job = |(name, wanting): (&'a str, Vec<(&'a CheckSpec, &'a crate::install::check::DnsRecord)>)| -> Job<'a> {
-        Box::pin(async move {
-            let answer = probe.ask(ProbeQuestion::Dns { name: name.to_owned() }).await;
-            let judged = |(check, record): (&CheckSpec, &crate::install::check::DnsRecord)| match &answer {
-                ProbeAnswer::Dns(answer) => judge::dns(check, record, answer),
-                other => judge::unknown(check, Target::Name(record.name.clone()), &not_answered(other.clone())),
-            };
-            wanting.into_iter().map(judged).collect()
-        })
-    };
-    by_name.into_iter().map(job).collect()
+    if by_name.is_empty() {
+        return Vec::new();
+    }
+    // One job for all names: only together do they show that the resolver is down, which is one cause and gives one finding.
+    let asked: Vec<BoxFuture<'a, Asked<'a>>> = by_name.into_iter().map(|(name, wanting)| ask_name(name, wanting, probe)).collect();
+    vec![Box::pin(async move { judge_names(stream::iter(asked).buffer_unordered(NAMES_AT_ONCE).collect().await) })]
+}
+
+/// The records that a name must satisfy, and what DNS said about it.
+type Asked<'a> = (Vec<(&'a CheckSpec, &'a DnsRecord)>, ProbeAnswer);
+
+fn ask_name<'a>(name: &'a str, wanting: Vec<(&'a CheckSpec, &'a DnsRecord)>, probe: &'a dyn Probe) -> BoxFuture<'a, Asked<'a>> {
+    Box::pin(async move { (wanting, probe.ask(ProbeQuestion::Dns { name: name.to_owned() }).await) })
+}
+
+fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
+    let outage = judge::dns_outage(answers.iter().map(|(_, answer)| match answer {
+        ProbeAnswer::Dns(answer) => Some(answer),
+        _ => None,
+    }));
+    let mut findings = Vec::new();
+    for (wanting, answer) in &answers {
+        findings.extend(wanting.iter().map(|(check, record)| match answer {
+            ProbeAnswer::Dns(answer) => (*check, judge::dns(check, record, answer)),
+            other => (*check, judge::unknown(check, Target::Name(record.name.clone()), &not_answered(other.clone()))),
+        }));
+    }
+    if let Some(outage) = outage {
+        // The gravest of them carries the cause; ties go to the first name, so that it is the same one every time.
+        findings.sort_by(|(_, one), (_, other)| other.level.cmp(&one.level).then_with(|| one.target.cmp(&other.target)));
+        for (check, finding) in findings.iter_mut().skip(1) {
+            *finding = judge::skipped(check, finding.target.clone(), &outage);
+        }
+    }
+    findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
 // --- the deployment node ---

@@ -358,3 +358,17 @@ async fn what_never_answers_is_unknown_in_time_and_nothing_is_told_twice() {
         plan.checks.iter().flat_map(|check| judge::targets(check, &plan).into_iter().map(|target| (check.id.clone(), target))).collect();
     assert_eq!(findings.iter().map(|finding| (finding.check.clone(), finding.target.clone())).collect::<Vec<_>>(), order);
 }
+
+#[tokio::test]
+async fn a_resolver_that_is_down_is_one_finding() {
+    let records = |names: &[&str]| serde_json::json!({"kind": "dns", "records": names.iter().map(|name| record(name, "10.77.0.41")).collect::<Vec<_>>()});
+    let checks = vec![
+        check("dns.extra", Level::Warn, records(&["a.example.org"])),
+        check("dns", Level::Fail, records(&["c.example.org", "b.example.org"])),
+    ];
+    let plan = plan(checks, &[]);
+    let findings = run_checks(&CheckRequest::preflight(&plan), &recorded(|_| Some(ProbeAnswer::Dns(dns(DnsOutcome::Timeout)))), None).await;
+    let shown: Vec<String> = findings.iter().map(|finding| format!("{} {} {}", finding.check, finding.target, finding.verdict)).collect();
+    assert_eq!(shown, ["dns.extra name:a.example.org skipped", "dns name:c.example.org skipped", "dns name:b.example.org unknown"]);
+    assert!(findings[2].blocks());
+}

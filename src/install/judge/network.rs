@@ -20,6 +20,15 @@ pub fn dns(check: &CheckSpec, record: &DnsRecord, answer: &DnsAnswer) -> Finding
     record_judgement(record, answer).finding(check, Target::Name(record.name.clone()))
 }
 
+/// Whether DNS as a whole is out: several names, and the same failure to tell for every one. Gives the reason for skipping all but one.
+pub fn dns_outage<'a>(answers: impl Iterator<Item = Option<&'a DnsAnswer>>) -> Option<String> {
+    let answers: Vec<&DnsAnswer> = answers.collect::<Option<Vec<_>>>()?;
+    let (first, rest) = answers.split_first()?;
+    let failed = matches!(first.outcome, DnsOutcome::Timeout | DnsOutcome::ServerError(_) | DnsOutcome::Failed(_));
+    let everywhere = !rest.is_empty() && answers.iter().all(|answer| answer.outcome == first.outcome && answer.hosts_file.is_empty());
+    (failed && everywhere).then(|| "DNS answers for no name at all: see the one finding about it".to_owned())
+}
+
 fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
     let alias = record.alias_of.as_ref().map(|name| format!(", as a CNAME of {name}")).unwrap_or_default();
     let wanted: Option<IpAddr> = record.address.parse().ok();
@@ -74,9 +83,11 @@ fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
             missing("the name exists, and has no IPv4 address".to_owned(), format!("{create}{hint}"))
         }
         DnsOutcome::Timeout => Judgement::unknown(format!("{servers} did not answer in time"), expected)
-            .remedy("Check again; see whether the resolver is up and port 53 is open."),
+            .remedy("Check again; see whether the resolver is up and port 53 is open.")
+            .alone(),
         DnsOutcome::ServerError(code) => Judgement::unknown(format!("{servers} answered with an error: {code}"), expected)
-            .remedy("Look at the zone and the resolver: it cannot serve this name."),
+            .remedy("Look at the zone and the resolver: it cannot serve this name.")
+            .alone(),
         DnsOutcome::Failed(reason) => Judgement::unknown(format!("DNS cannot be asked: {reason}"), expected),
     }
 }
