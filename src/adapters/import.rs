@@ -37,12 +37,18 @@ pub fn import(profile: &Profile, folder: &Path) -> Result<Imported, String> {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         read += 1;
         let template = edit.template.split_once(':').and_then(|(_, relative)| fs::read_to_string(folder.join(relative)).ok());
-        import.file(edit, FileFormat::of(&file.target), &text, template.as_deref()).map_err(|error| format!("{}: {error}", path.display()))?;
+        import
+            .file(edit, FileFormat::of(&file.target), &text, template.as_deref())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         import.result.notes.push(format!("read {}", path.display()));
     }
     if read == 0 {
         let wanted: Vec<&str> = profile.files.iter().filter_map(|file| Some(file.target.split_once(':')?.1)).take(2).collect();
-        return Err(format!("{} has none of the files of this profile, as {}: is it a working checkout?", folder.display(), wanted.join(", ")));
+        return Err(format!(
+            "{} has none of the files of this profile, as {}: is it a working checkout?",
+            folder.display(),
+            wanted.join(", ")
+        ));
     }
     import.finish();
     Ok(import.result)
@@ -207,7 +213,10 @@ mod tests {
             "[physical_vms]\nvm1 ansible_host=10.1.0.1\nvm2 ansible_host=10.1.0.2 ansible_user=admin\n[control_plane_primary]\nvm1\n[rke2_agents]\nvm2\n[worker_nodes]\nvm1\n[mosip_obs]\nobs ansible_host=10.1.0.3\n[nginx]\nn ansible_host=10.1. nginx_listen_ip=10.1.0.9\n[nginx_obs]\nobs-nginx ansible_host=10.1.0.3\n[all:vars]\nansible_user=ops\nansible_ssh_private_key_file=~/.ssh/id_ed25519\n",
         );
         let terraform = "terraform/mosip_deployment/terraform.tfvars";
-        write(&format!("{terraform}.tmp"), "installation_name = \"dev1\"\nsmtp_port = \"8025\"\nadmin_startup_probe_enabled = true\nistio_version = \"1\"\n");
+        write(
+            &format!("{terraform}.tmp"),
+            "installation_name = \"dev1\"\nsmtp_port = \"8025\"\nadmin_startup_probe_enabled = true\nistio_version = \"1\"\n",
+        );
         write(
             terraform,
             "installation_name = \"prod\"\nsmtp_port = \"8025\"\nsmtp_secret = \"hidden-value\"\nadmin_startup_probe_enabled = false\nistio_version = \"2\"\n",

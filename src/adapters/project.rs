@@ -143,10 +143,13 @@ impl Project {
     ///
     /// # Errors
     /// The state folder cannot be used.
-    pub fn secrets(&self, plan: &Plan, prompt: &dyn Fn(&FieldId) -> Option<SecretString>) -> Result<Result<Secrets, Vec<SecretError>>, ProjectError> {
+    pub fn secrets(
+        &self,
+        plan: &Plan,
+        prompt: &dyn Fn(&FieldId) -> Option<SecretString>,
+    ) -> Result<Result<Secrets, Vec<SecretError>>, ProjectError> {
         let (home, answers) = (home()?, self.state()?.answers());
-        let lookup =
-            Lookup { home: &home, answers: Some(&answers), prompt, environment: &|name| std::env::var(name).ok() };
+        let lookup = Lookup { home: &home, answers: Some(&answers), prompt, environment: &|name| std::env::var(name).ok() };
         Ok(Secrets::resolve(&plan.secrets, Some(&self.profile), &lookup))
     }
 

@@ -91,7 +91,11 @@ impl Secrets {
     ///
     /// # Errors
     /// All secrets that cannot be used.
-    pub fn resolve(references: &BTreeMap<FieldId, SecretRef>, profile: Option<&Profile>, lookup: &Lookup<'_>) -> Result<Self, Vec<SecretError>> {
+    pub fn resolve(
+        references: &BTreeMap<FieldId, SecretRef>,
+        profile: Option<&Profile>,
+        lookup: &Lookup<'_>,
+    ) -> Result<Self, Vec<SecretError>> {
         let mut secrets = Self::default();
         let mut errors = Vec::new();
         for (field, reference) in references {
@@ -223,12 +227,8 @@ mod tests {
 
     fn resolve(references: &[(&str, SecretRef)], home: &Path, answers: Option<&Path>) -> Result<Secrets, Vec<String>> {
         let references = references.iter().map(|(field, reference)| (field.parse().unwrap(), reference.clone())).collect();
-        let lookup = Lookup {
-            home,
-            answers,
-            prompt: &|_| None,
-            environment: &|name| (name == "SET").then(|| "from-environment".to_owned()),
-        };
+        let lookup =
+            Lookup { home, answers, prompt: &|_| None, environment: &|name| (name == "SET").then(|| "from-environment".to_owned()) };
         Secrets::resolve(&references, None, &lookup).map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 

@@ -163,7 +163,9 @@ pub fn fresh(draft: &Draft, profile: &Profile) -> String {
     for machine in &draft.machines {
         text.push_str(&format!("\n[[machine]]\n{}", machine_table(machine)));
     }
-    text.push_str("\n# ---- Secrets: where each is found, never the secret itself: env:NAME, file:PATH (mode 0600) or prompt ----\n\n[secret]\n");
+    text.push_str(
+        "\n# ---- Secrets: where each is found, never the secret itself: env:NAME, file:PATH (mode 0600) or prompt ----\n\n[secret]\n",
+    );
     for field in profile.fields.iter().filter(|field| field.kind == FieldKind::Secret) {
         comment(&mut text, &if field.required { format!("{} (needed)", field.label) } else { field.label.clone() });
         match draft.secrets.get(field.id.as_str()) {

@@ -170,7 +170,13 @@ pub fn fetched(profile: &Profile, overrides: &BTreeMap<String, SourceOverride>, 
 ///
 /// # Errors
 /// It cannot be reached, lacks the commit, or has a layout that does not fit.
-pub fn fetch(name: &str, source: &Source, over: &SourceOverride, paths: &Paths, progress: &mut dyn FnMut(&str)) -> Result<Fetched, SourceError> {
+pub fn fetch(
+    name: &str,
+    source: &Source,
+    over: &SourceOverride,
+    paths: &Paths,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Fetched, SourceError> {
     let target = place(name, source, over, paths)?;
     let elsewhere = over.path.is_some() || over.git.is_some();
     if !elsewhere && target.is_dir() && head(&target).is_some() {

@@ -43,7 +43,9 @@ impl Common {
             return Ok(site.clone());
         }
         let last = std::io::stdin().is_terminal().then(|| Paths::open(self.state_dir.as_deref()).ok()?.last_site()).flatten();
-        last.ok_or_else(|| Failure::usage("which site? Name its file with --site FILE, or make one: mosip-setup new --profile ID --site FILE"))
+        last.ok_or_else(|| {
+            Failure::usage("which site? Name its file with --site FILE, or make one: mosip-setup new --profile ID --site FILE")
+        })
     }
 
     /// Opens the site with everything that belongs to it, and remembers it as used last.

@@ -119,8 +119,12 @@ fn show(profile: &Profile, common: &Common) -> Result<Exit, Report> {
     }
     let mut text = format!("{}  {}\n\n{}\n\nMachines\n", profile.id, profile.title, profile.summary.trim());
     for role in &profile.roles {
-        let size = if role.cpu > 0 { format!(", {} CPU, {} GiB, {} GiB disk", role.cpu, role.ram_gib, role.disk_gib) } else { String::new() };
-        let most = role.count.max.map_or_else(|| " or more".to_owned(), |max| if max == role.count.min { String::new() } else { format!(" to {max}") });
+        let size =
+            if role.cpu > 0 { format!(", {} CPU, {} GiB, {} GiB disk", role.cpu, role.ram_gib, role.disk_gib) } else { String::new() };
+        let most = role
+            .count
+            .max
+            .map_or_else(|| " or more".to_owned(), |max| if max == role.count.min { String::new() } else { format!(" to {max}") });
         text.push_str(&format!("  {:<28} {} ({}{most}{size})\n", role.id, role.title, role.count.min));
     }
     text.push_str("\nQuestions\n");

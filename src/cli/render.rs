@@ -45,7 +45,9 @@ pub fn run(args: &RenderArgs, common: &Common) -> Result<Exit, Report> {
     if written.conflicts.is_empty() {
         return Ok(Exit::Done);
     }
-    note("Files in conflict are kept. See mosip-setup plan --diff; bring your changes into the site file, or name a file with --overwrite PATH.");
+    note(
+        "Files in conflict are kept. See mosip-setup plan --diff; bring your changes into the site file, or name a file with --overwrite PATH.",
+    );
     Ok(Exit::PhaseFailed)
 }
 
@@ -69,7 +71,8 @@ fn render(args: &RenderArgs, common: &Common) -> Result<(Vec<Rendered>, Written)
         .secrets(&plan, &ask_secret)?
         .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let mut state = project.render_state()?;
-    let files = render::render(&plan, Scope { only: None, preview: true }, &secrets, &state).map_err(|errors| Failure::usage(errors.to_string()))?;
+    let files = render::render(&plan, Scope { only: None, preview: true }, &secrets, &state)
+        .map_err(|errors| Failure::usage(errors.to_string()))?;
     let overwrite: BTreeSet<PathBuf> = args.overwrite.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
     if let Some(path) = overwrite.iter().find(|path| !files.iter().any(|file| file.path == **path && file.change == Change::Conflict)) {
         return Err(Failure::usage(format!("--overwrite {}: this file is not in conflict", path.display())));

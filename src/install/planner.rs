@@ -441,13 +441,10 @@ impl Planner<'_> {
                 model.insert(group.clone(), lines.iter().filter_map(|line| host_line(line)).collect());
             }
         }
-        let each = spec
-            .tasks_each
-            .as_ref()
-            .map_or(0, |each| {
-                let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
-                each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
-            });
+        let each = spec.tasks_each.as_ref().map_or(0, |each| {
+            let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
+            each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
+        });
         Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
     }
 

@@ -61,7 +61,6 @@ impl Lines {
             }
         }
     }
-
 }
 
 #[derive(Debug, Default, Clone)]

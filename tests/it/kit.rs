@@ -264,12 +264,17 @@ fn only_lines_that_must_differ_differ(bench: &Bench) {
 fn import_finds_the_site_again(bench: &Bench) {
     let imported = import::import(&bench.project.profile, &bench.checkout()).unwrap();
     let draft = &bench.project.open.file.draft;
-    for key in ["domain", "installation_name", "wireguard_network", "global_helm_timeout_seconds", "httpbin_enable", "kafka_replica_count"] {
+    for key in ["domain", "installation_name", "wireguard_network", "global_helm_timeout_seconds", "httpbin_enable", "kafka_replica_count"]
+    {
         assert_eq!(imported.draft.answers.get(key), draft.answers.get(key), "{key}");
     }
     assert_eq!(imported.draft.advanced, draft.advanced);
     let machines = |draft: &Draft| -> BTreeMap<String, (String, BTreeSet<String>)> {
-        draft.machines.iter().map(|machine| (machine.name.clone(), (machine.address.clone(), machine.roles.iter().cloned().collect()))).collect()
+        draft
+            .machines
+            .iter()
+            .map(|machine| (machine.name.clone(), (machine.address.clone(), machine.roles.iter().cloned().collect())))
+            .collect()
     };
     assert_eq!(machines(&imported.draft), machines(draft));
 }

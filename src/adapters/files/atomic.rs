@@ -25,7 +25,9 @@ impl WriteError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "The disk is full: make room and try again; what was there before is unchanged"
             }
-            io::ErrorKind::PermissionDenied => "The folder does not belong to you: check who owns it (a run with sudo leaves root's files behind)",
+            io::ErrorKind::PermissionDenied => {
+                "The folder does not belong to you: check who owns it (a run with sudo leaves root's files behind)"
+            }
             io::ErrorKind::ReadOnlyFilesystem => "The file system is read-only",
             _ => "What was there before is unchanged",
         };
@@ -45,7 +47,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::Builder::new().prefix(".mosip-setup.").permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
+    let mut temporary =
+        tempfile::Builder::new().prefix(".mosip-setup.").permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     temporary.as_file().sync_all()?;

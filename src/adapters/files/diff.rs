@@ -64,7 +64,8 @@ mod tests {
     fn secrets_are_not_shown_old_or_new() {
         let mut secrets = Secrets::default();
         secrets.insert("b".parse().unwrap(), "new-secret".to_owned().into());
-        let text = shown("f", "a = 1\nkey = \"old-secret\" # c\n", "a = 2\nkey = \"new-secret\" # c\nx = new-secret\n", &["key"].into(), &secrets);
+        let text =
+            shown("f", "a = 1\nkey = \"old-secret\" # c\n", "a = 2\nkey = \"new-secret\" # c\nx = new-secret\n", &["key"].into(), &secrets);
         assert!(text.contains("-a = 1\n") && text.contains("+a = 2\n"), "{text}");
         assert!(text.contains("+key = (secret, changed)\n") && text.contains("+x = (secret)\n"), "{text}");
         assert!(!text.contains("-secret"), "{text}");

@@ -168,7 +168,15 @@ pub fn render(plan: &Plan, scope: Scope<'_>, secrets: &Secrets, state: &RenderSt
 fn one(file: &PlanFile, scope: Scope<'_>, secrets: &Secrets, state: &RenderState) -> Result<Rendered, RenderError> {
     let path = PathBuf::from(&file.path);
     let mode = if file.secret { 0o600 } else { 0o644 };
-    let keep = |note: String| Rendered { path: path.clone(), mode, change: Change::Keep, diff: String::new(), note, bytes: Vec::new(), once: false };
+    let keep = |note: String| Rendered {
+        path: path.clone(),
+        mode,
+        change: Change::Keep,
+        diff: String::new(),
+        note,
+        bytes: Vec::new(),
+        once: false,
+    };
     let current = match fs::read(&path) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -248,7 +256,13 @@ fn read_template(template: &str, fallback: &str) -> Result<(PathBuf, String), Re
         match fs::read_to_string(path) {
             Ok(text) => return Ok((path.into(), text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(RenderError::Unreadable { path: path.into(), source, advice: "Is it a text, and may this user read it?".into() }),
+            Err(source) => {
+                return Err(RenderError::Unreadable {
+                    path: path.into(),
+                    source,
+                    advice: "Is it a text, and may this user read it?".into(),
+                });
+            }
         }
     }
     Err(RenderError::Unreadable {
@@ -334,7 +348,12 @@ pub fn write(rendered: &[Rendered], overwrite: &BTreeSet<PathBuf>, state: &mut R
     outcome.and(saved).map(|()| done)
 }
 
-fn write_one(file: &Rendered, overwrite: &BTreeSet<PathBuf>, state: &mut RenderState, done: &mut Written) -> Result<(), atomic::WriteError> {
+fn write_one(
+    file: &Rendered,
+    overwrite: &BTreeSet<PathBuf>,
+    state: &mut RenderState,
+    done: &mut Written,
+) -> Result<(), atomic::WriteError> {
     match file.change {
         Change::Keep => return Ok(()),
         Change::Same => {
@@ -390,7 +409,8 @@ pub fn exclude(plan: &Plan) -> Result<(), atomic::WriteError> {
         }
         let file = git.join("info/exclude");
         let mut text = fs::read_to_string(&file).unwrap_or_default();
-        let missing: Vec<&String> = source.source.exclude.iter().filter(|pattern| !text.lines().any(|line| line == pattern.as_str())).collect();
+        let missing: Vec<&String> =
+            source.source.exclude.iter().filter(|pattern| !text.lines().any(|line| line == pattern.as_str())).collect();
         if missing.is_empty() {
             continue;
         }

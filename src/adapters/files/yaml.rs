@@ -63,8 +63,8 @@ pub fn edit(text: &str, edits: &[Edit]) -> Result<String, EditError> {
 /// Reads the result with an independent parser: the last edit of each key must come back as meant.
 fn prove(text: &str, edits: &[Edit]) -> Result<(), EditError> {
     let own = read(text)?;
-    let document = yaml_edit::Document::from_str(text)
-        .map_err(|_| EditError::Syntax { line: 0, message: "not valid YAML after editing".into() })?;
+    let document =
+        yaml_edit::Document::from_str(text).map_err(|_| EditError::Syntax { line: 0, message: "not valid YAML after editing".into() })?;
     let mut wanted: BTreeMap<&str, &Value> = BTreeMap::new();
     for edit in edits {
         if let Edit::Set { key, value, .. } | Edit::Add { key, value, .. } = edit {
@@ -204,7 +204,10 @@ mod tests {
         let edits = [set("domain", "c.d"), set("url", "https://x/?a=1#2"), set("max", 300), set("on", false), set("plain", "other")];
         let result = edit(TEMPLATE, &edits).unwrap();
         let changed: Vec<&str> = TEMPLATE.lines().zip(result.lines()).filter(|(old, new)| old != new).map(|(_, new)| new).collect();
-        assert_eq!(changed, ["domain: \"c.d\"  # Root", "url: \"https://x/?a=1#2\"     # later \"x\"", "plain: \"other\" # c", "on: false"]);
+        assert_eq!(
+            changed,
+            ["domain: \"c.d\"  # Root", "url: \"https://x/?a=1#2\"     # later \"x\"", "plain: \"other\" # c", "on: false"]
+        );
         assert_eq!(edit(TEMPLATE, &[]).unwrap(), TEMPLATE);
     }
 
