@@ -110,10 +110,21 @@ impl Project {
             user,
             site_dir: self.open.folder().display().to_string(),
             known_hosts: state.known_hosts().display().to_string(),
-            fetched: self.fetched.iter().map(|(name, folder)| (name.clone(), folder.display().to_string())).collect(),
+            fetched: self.source_places()?,
             program: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| "mosip-setup".into()),
             digest_key: state.digest_key()?,
         })
+    }
+
+    /// Where each source lies or will lie: a plan can be made before anything is fetched.
+    fn source_places(&self) -> Result<BTreeMap<String, String>, ProjectError> {
+        let none = Default::default();
+        let over = |name: &str| self.open.file.draft.sources.get(name).unwrap_or(&none);
+        let place = |(id, source): (&crate::install::ids::SourceId, &crate::install::profile::Source)| {
+            let folder = sources::place(id.as_str(), source, over(id.as_str()), &self.paths)?;
+            Ok((id.to_string(), folder.display().to_string()))
+        };
+        self.profile.sources.iter().map(place).collect()
     }
 
     /// The plan.

@@ -7,6 +7,7 @@ use color_eyre::Report;
 use serde_json::json;
 
 use super::common::{Common, Failure, absolute, note, print};
+use crate::adapters::sources::SourceError;
 use crate::adapters::{profiles, sites, sources};
 use crate::exit::Exit;
 use crate::install::profile::Profile;
@@ -78,15 +79,12 @@ fn fetch(args: &FetchArgs, common: &Common) -> Result<Vec<serde_json::Value>, Fa
     };
     let places = places(args, &profile)?;
     let mut overrides = BTreeMap::new();
-    if let Some(project) = &mut site {
+    if let Some(project) = &site {
         let mut draft = project.open.file.draft.clone();
         for (name, over) in &places {
             let entry = draft.sources.entry(name.clone()).or_default();
             // A commit that the site names stays.
             *entry = SourceOverride { commit: entry.commit.take(), ..over.clone() };
-        }
-        if !places.is_empty() {
-            sites::save(&mut project.open, &draft, &profile).map_err(crate::adapters::project::ProjectError::from)?;
         }
         overrides = draft.sources;
     }
@@ -98,11 +96,24 @@ fn fetch(args: &FetchArgs, common: &Common) -> Result<Vec<serde_json::Value>, Fa
             Some(from) => sources::fetch_pinned(name, source, from, &paths, &mut progress),
             None => sources::fetch(name, source, overrides.get(name).unwrap_or(&none), &paths, &mut progress),
         };
-        let fetched = fetched.map_err(|error| Failure { exit: Exit::PhaseFailed, message: error.to_string(), problems: vec![] })?;
+        let fetched = fetched.map_err(|error| {
+            let exit = match &error {
+                SourceError::NoCommit { .. } | SourceError::NoPath { .. } | SourceError::Layout { .. } => Exit::Usage,
+                SourceError::Io { .. } | SourceError::Path(_) => Exit::CannotWrite,
+                SourceError::NoGit(_) | SourceError::Unreachable { .. } => Exit::PhaseFailed,
+            };
+            Failure { exit, message: error.to_string(), problems: vec![] }
+        })?;
         if let Some(warning) = &fetched.warning {
             note(&format!("warning: {name} {warning}"));
         }
         result.push(json!({ "name": name, "path": fetched.path, "commit": fetched.commit, "warning": fetched.warning }));
+    }
+    // Kept only now: a place that does not fit must not stay in the site file.
+    if let Some(project) = site.as_mut().filter(|_| !places.is_empty()) {
+        let mut draft = project.open.file.draft.clone();
+        draft.sources = overrides;
+        sites::save(&mut project.open, &draft, &profile).map_err(crate::adapters::project::ProjectError::from)?;
     }
     Ok(result)
 }

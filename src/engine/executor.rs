@@ -262,8 +262,13 @@ impl Executor {
             }
             Ok(written) if written.conflicts.is_empty() => Outcome::Done,
             Ok(written) => {
-                let kept: Vec<String> = written.conflicts.iter().map(|path| path.display().to_string()).collect();
-                Outcome::Warned { reason: format!("edited by hand and kept as it is: {}; see 'mosip-setup plan --diff'", kept.join(", ")) }
+                let lines: Vec<String> = written.conflicts.iter().map(|path| path.display().to_string()).collect();
+                Outcome::Failed(Failure {
+                    message: format!("{} file(s) were edited by hand since they were written; they are kept, and your answers are not in them", lines.len()),
+                    lines,
+                    hint: "See 'mosip-setup plan --diff'. Bring the edits into the site file ([advanced]), or let go of them with 'mosip-setup render --overwrite PATH' (a copy is kept); then retry.".into(),
+                    ..Failure::default()
+                })
             }
         }
     }

@@ -510,7 +510,7 @@ pub fn ssh_options(known_hosts: &str) -> Vec<String> {
     words
 }
 
-/// The environment of every Ansible command (turing-kit §3: common env). Host key checking is on, against the site's own known hosts.
+/// The environment of every Ansible command. Host key checking is on, against the site's own known hosts.
 fn ansible_environment(known_hosts: &str) -> Vec<(String, String)> {
     let ssh = format!("-o ControlMaster=auto -o ControlPersist=60s {}", ssh_options(known_hosts).join(" "));
     [

@@ -11,4 +11,5 @@ mod terminal;
 
 mod architecture;
 mod harness;
+mod kit;
 mod mini_kit;

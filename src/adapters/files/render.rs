@@ -224,11 +224,13 @@ fn one(file: &PlanFile, scope: Scope<'_>, secrets: &Secrets, state: &RenderState
         }
         Some(_) => (Change::Conflict, "was not written by this program, and is kept".to_owned()),
     };
-    let diff = if change == Change::Same { String::new() } else { shown_diff(file, current.as_deref(), &bytes, secrets) };
+    let diff =
+        if change == Change::Same { String::new() } else { shown_diff(file, current.as_deref(), untouched.as_deref(), &bytes, secrets) };
     Ok(Rendered { path, mode, change, diff, note, bytes, once })
 }
 
-fn shown_diff(file: &PlanFile, current: Option<&[u8]>, bytes: &[u8], secrets: &Secrets) -> String {
+/// A file that is not there yet is compared with its template.
+fn shown_diff(file: &PlanFile, current: Option<&[u8]>, template: Option<&str>, bytes: &[u8], secrets: &Secrets) -> String {
     let keys: BTreeSet<&str> = match &file.content {
         FileContent::Edit { edits, .. } => edits.iter().filter_map(secret_key).collect(),
         FileContent::Create { text } if secret_names(text).is_empty() => BTreeSet::new(),
@@ -237,7 +239,8 @@ fn shown_diff(file: &PlanFile, current: Option<&[u8]>, bytes: &[u8], secrets: &S
         FileContent::Copy { .. } | FileContent::Once { .. } if file.secret => return diff::hidden(current.is_some()),
         FileContent::Copy { .. } | FileContent::Once { .. } => BTreeSet::new(),
     };
-    let old = String::from_utf8_lossy(current.unwrap_or_default()).into_owned();
+    let old = current.or(template.map(str::as_bytes)).unwrap_or_default();
+    let old = String::from_utf8_lossy(old).into_owned();
     diff::shown(&file.path, &old, &String::from_utf8_lossy(bytes), &keys, secrets)
 }
 
