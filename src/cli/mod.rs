@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod common;
+pub mod desk;
 pub mod fetch;
 pub mod new;
 pub mod plan;
@@ -10,5 +11,6 @@ pub mod rehearse;
 pub mod render;
 pub mod root;
 pub mod run;
+pub mod screen;
 pub mod site;
 pub mod watch;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
 use super::common::{Common, Failure, Outcome, note};
-use super::{check, fetch, new, plan, profiles, rehearse, render, run, site, watch};
+use super::{check, fetch, new, plan, profiles, rehearse, render, run, screen, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::attempt::{self, AttemptSpec};
 use crate::engine::{rehearsal, runner};
@@ -114,6 +114,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Plan(args)) => return plan::run(args, common),
         Some(Verb::Render(args)) => return render::run(args, common),
         Some(Verb::Check(args)) => check_site(args, common).await,
+        Some(Verb::Run(args)) if args.wants_screen(common) => screen::wizard(common).await,
         Some(Verb::Run(args)) => run::run(args, common).await,
         Some(Verb::Status) => watch::status(common),
         Some(Verb::Logs(args)) => watch::logs(args, common),
@@ -121,7 +122,8 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Skip(args)) => run::skip(args, common).await,
         Some(Verb::Answer(args)) => run::answer(args, common).await,
         Some(Verb::Rehearse(args)) if args.headless => rehearse::headless(args, common.json).await,
-        Some(Verb::Rehearse(_)) | None => Err(Failure::usage("the full screen is not built in")),
+        Some(Verb::Rehearse(args)) => screen::rehearse(args).await,
+        None => screen::wizard(common).await,
     };
     match outcome {
         Ok(exit) => Ok(exit),
@@ -135,10 +137,7 @@ async fn check_site(args: &check::CheckArgs, common: &Common) -> Outcome {
     let plan = setup.plan(&project)?;
     let site = project.state()?;
     let done: BTreeSet<_> = match setup.last_run(&site)? {
-        Some(found) => {
-            let done = found.state.plan.phases.iter().filter(|phase| found.state.phase_state(phase).satisfies());
-            done.map(|phase| phase.id.clone()).collect()
-        }
+        Some(found) => setup.done(&found.state),
         None => BTreeSet::new(),
     };
     if setup.rehearsal.is_some() {

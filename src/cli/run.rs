@@ -46,6 +46,15 @@ pub struct RunArgs {
     pub plain: bool,
 }
 
+impl RunArgs {
+    /// Whether the run is to be watched in the full screen: on a terminal, unless lines are asked for or only part of the plan is to run.
+    #[must_use]
+    pub fn wants_screen(&self, common: &Common) -> bool {
+        let partial = !self.only.is_empty() || self.from.is_some() || self.to.is_some() || !self.skip.is_empty() || self.new;
+        !self.plain && !self.yes && !common.json && !partial && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    }
+}
+
 fn parse_skip(text: &str) -> Result<(PhaseId, String), String> {
     let (phase, reason) = text.split_once('=').ok_or("write PHASE=REASON")?;
     if reason.trim().is_empty() {

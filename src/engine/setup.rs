@@ -22,7 +22,7 @@ use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::secrets::{SecretError, Secrets};
 use crate::adapters::user;
 use crate::install::change::{Change, FileChange};
-use crate::install::ids::FieldId;
+use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
 use crate::install::site::SecretRef;
 use crate::run::event::{Event, FORMAT, Recorded};
@@ -179,6 +179,12 @@ impl Setup {
             state.engine = None;
         }
         Ok(Some(FoundRun { folder: run, state, events }))
+    }
+
+    /// The phases of a run that are done.
+    #[must_use]
+    pub fn done(&self, state: &State) -> BTreeSet<PhaseId> {
+        state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).map(|phase| phase.id.clone()).collect()
     }
 
     /// Takes the site, continues its open run or opens one, and starts the engine.

@@ -1,0 +1,322 @@
+//! The desk of the full screen: performs what the screens ask for, each in a task of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::adapters::ignores::{self, Ignore};
+use crate::adapters::project::{Project, ProjectError};
+use crate::adapters::sites::{self, OpenSite, SiteError};
+use crate::adapters::{profiles, sources};
+use crate::engine::checks::{CheckRequest, run_checks};
+use crate::engine::setup::{Setup, SetupError};
+use crate::install::change::FileChange;
+use crate::install::check::Target;
+use crate::install::ids::{CheckId, FieldId, PhaseId, ProfileId};
+use crate::install::judge;
+use crate::install::plan::Plan;
+use crate::install::profile::Profile;
+use crate::install::site::{Draft, Knobs, SourceOverride};
+use crate::run::state::State;
+use crate::ui::desk::{
+    Command, Desk, FetchProgress, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry, ShellRequest, SiteEntry, Told, Trouble,
+};
+use crate::ui::log_source;
+
+/// Performs commands over the engine's setup.
+pub struct SetupDesk {
+    setup: Setup,
+    /// Site files as last read, so that a change by somebody else is noticed when they are saved.
+    open: BTreeMap<PathBuf, OpenSite>,
+    preflight: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl SetupDesk {
+    /// A desk over this setup.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self { setup, open: BTreeMap::new(), preflight: None }
+    }
+
+    fn save(&mut self, path: &Path, draft: &Draft) -> Result<String, Trouble> {
+        let path = self.resolve(path);
+        let mut open = match self.open.remove(&path) {
+            Some(open) => open,
+            None => OpenSite::unsaved(&path, draft.clone()).map_err(|error| trouble(&error))?,
+        };
+        let saved = profiles::load_for_site(&draft.profile, &open.folder())
+            .map_err(|error| trouble(&error))
+            .and_then(|profile| sites::save(&mut open, draft, &profile).map_err(|error| site_trouble(&error)));
+        let id = open.file.draft.id.clone();
+        drop(self.setup.paths.remember_site(&path));
+        self.open.insert(path, open);
+        saved.map(|()| id)
+    }
+
+    fn load(&mut self, path: &Path) -> Result<Box<LoadedSite>, Trouble> {
+        let path = self.resolve(path);
+        let project = self.setup.project(&path).map_err(|error| setup_trouble(&error))?;
+        let fetched = project.profile.sources.keys().all(|source| project.fetched.contains_key(source.as_str()));
+        let run = self.run_of(&project.open.file.draft.id);
+        self.open.insert(path.clone(), project.open.clone());
+        Ok(Box::new(LoadedSite { path, draft: project.open.file.draft.clone(), profile: Arc::new(project.profile), fetched, run }))
+    }
+
+    fn resolve(&self, path: &Path) -> PathBuf {
+        let path = match (path.strip_prefix("~"), directories::BaseDirs::new()) {
+            (Ok(rest), Some(dirs)) => dirs.home_dir().join(rest),
+            _ => path.to_owned(),
+        };
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
+    fn run_of(&self, id: &str) -> Option<RunEntry> {
+        let found = self.setup.last_run(&self.setup.paths.site(id).ok()?).ok()??;
+        let state = &found.state;
+        Some(RunEntry { id: state.run.clone(), state: state.summary().to_owned(), note: note(state, self.setup.ports.clock.now()) })
+    }
+
+    fn overview(&self) -> Overview {
+        let entry = |id: &&str| {
+            let profile = profiles::load(id).ok()?;
+            let fetched = sources::fetched(&profile, &BTreeMap::new(), &self.setup.paths);
+            let fetched = profile.sources.keys().all(|source| fetched.contains_key(source.as_str()));
+            Some(ProfileEntry { profile: Arc::new(profile), fetched })
+        };
+        let last = self.setup.rehearsal.as_ref().map(|rehearsal| rehearsal.site()).or_else(|| self.setup.paths.last_site());
+        let site = |path: PathBuf| {
+            let open = sites::load(&path).ok()?;
+            let draft = &open.file.draft;
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let title = draft.answers.get("domain").and_then(|domain| domain.as_str()).map_or(name, str::to_owned);
+            Some(SiteEntry { title, profile: draft.profile.clone(), run: self.run_of(&draft.id), path })
+        };
+        let suggested = std::env::current_dir().unwrap_or_default().join("site.toml");
+        Overview {
+            profiles: profiles::ids().iter().filter_map(entry).collect(),
+            sites: last.into_iter().filter_map(site).collect(),
+            suggested,
+        }
+    }
+}
+
+impl Desk for SetupDesk {
+    fn begin(&mut self, command: Command, reply: &Reply) {
+        let (setup, told) = (self.setup.clone(), reply.clone());
+        match command {
+            Command::LoadOverview => told.tell(Told::Overview(Ok(self.overview()))),
+            Command::LoadSite { path } => {
+                let loaded = self.load(&path);
+                told.tell(Told::Site(loaded));
+            }
+            Command::SaveSite { path, draft } => {
+                let saved = self.save(&path, &draft);
+                told.tell(Told::Saved(saved));
+            }
+            Command::Fetch { profile, site } => drop(tokio::task::spawn_blocking(move || {
+                let outcome = fetch(&setup, &profile, &site, &told);
+                told.tell(Told::Fetched(outcome));
+            })),
+            Command::LoadKnobs { profile, site } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::Knobs(knobs(&setup, &profile, &site).map(Arc::new)));
+            })),
+            Command::StoreSecret { site, field, value } => drop(tokio::task::spawn_blocking(move || {
+                let reference = store_secret(&site, &field, &value);
+                told.tell(Told::SecretStored { field, reference });
+            })),
+            Command::Plan { site } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::Planned(plan(&setup, &site).map(Box::new)));
+            })),
+            Command::Preflight { site, round, only } => {
+                self.cancel_preflight();
+                self.preflight = Some(tokio::spawn(async move {
+                    let result = preflight(&setup, &site, round, only, &told).await;
+                    told.tell(Told::PreflightEnded { round, result });
+                }));
+            }
+            Command::CancelPreflight => self.cancel_preflight(),
+            Command::Ignore { site, check, target, reason } => drop(tokio::task::spawn_blocking(move || {
+                let result = ignore(&setup, &site, &check, &target, reason);
+                told.tell(Told::Ignored { check, target, result });
+            })),
+            // Opening spawns the engine's task, so it is done inside the runtime.
+            Command::OpenRun { site, secrets } => drop(tokio::spawn(async move {
+                let client = open_run(&setup, &site, &secrets);
+                told.tell(Told::Attached(client));
+            })),
+            Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || {
+                let window = match File::open(&request.path) {
+                    Ok(mut file) => {
+                        log_source::read_window(&mut file, request.from, request.lines).map_err(|error| Trouble::new(error.to_string()))
+                    }
+                    // A step that has just begun has no log yet.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LogWindow::default()),
+                    Err(error) => Err(Trouble::new(format!("{}: {error}", request.path.display()))),
+                };
+                told.tell(Told::Log { ticket: request.ticket, window });
+            })),
+            Command::SearchLog(search) => drop(tokio::task::spawn_blocking(move || {
+                let found =
+                    File::open(&search.path).and_then(|mut file| log_source::find(&mut file, &search.needle, search.from, search.forward));
+                told.tell(Told::LogFound { ticket: search.ticket, found: found.map_err(|error| Trouble::new(error.to_string())) });
+            })),
+            Command::Engine(_) | Command::Shell(_) | Command::Copy(_) | Command::Notify(_) | Command::Quit => {}
+        }
+    }
+
+    fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()> {
+        use std::io::Write;
+        writeln!(std::io::stdout(), "{}\nLeave the shell with 'exit' or Ctrl-D; the run is as it was.", request.note)?;
+        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
+        let mut command = std::process::Command::new(shell);
+        // Values that name secrets are left out: a shell's environment is easily shown.
+        command.envs(request.env.iter().filter(|(_, value)| !value.contains("${secret.")));
+        if let Some(dir) = request.dir.as_ref().filter(|dir| Path::new(dir).is_dir()) {
+            command.current_dir(dir);
+        }
+        command.status().map(|_| ())
+    }
+}
+
+impl SetupDesk {
+    fn cancel_preflight(&mut self) {
+        if let Some(running) = self.preflight.take() {
+            running.abort();
+        }
+    }
+}
+
+fn trouble(error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::new(error.to_string())
+}
+
+fn site_trouble(error: &SiteError) -> Trouble {
+    let problems = if let SiteError::Invalid(problems) = error { problems.clone() } else { Vec::new() };
+    Trouble { problems, ..trouble(error) }
+}
+
+fn setup_trouble(error: &SetupError) -> Trouble {
+    match error {
+        SetupError::Project(ProjectError::Invalid(problems)) => {
+            Trouble { message: format!("the site has {} problem(s)", problems.len()), problems: problems.clone() }
+        }
+        SetupError::Project(ProjectError::Site(error)) => site_trouble(error),
+        other => trouble(other),
+    }
+}
+
+/// One sentence about a run.
+fn note(state: &State, now: Timestamp) -> String {
+    let of = |wanted: &[crate::run::state::PhaseState]| {
+        state.plan.phases.iter().find(|phase| wanted.contains(&state.phase_state(phase))).map(|phase| phase.title.clone())
+    };
+    let hours = now.duration_since(state.last).as_secs() / 3600;
+    let ago = if hours < 1 { "less than an hour ago".to_owned() } else { format!("{hours} h ago") };
+    use crate::run::state::PhaseState as P;
+    let place =
+        of(&[P::Failed, P::Interrupted, P::Stopped, P::Running, P::Pending]).map(|title| format!(" at {title}")).unwrap_or_default();
+    format!("{}{place}, {ago}", state.summary())
+}
+
+fn profile_and_overrides(id: &ProfileId, site: &Path) -> Result<(Profile, BTreeMap<String, SourceOverride>), Trouble> {
+    let folder = site.parent().map(Path::to_owned).unwrap_or_default();
+    let profile = profiles::load_for_site(id.as_str(), &folder).map_err(|error| trouble(&error))?;
+    let overrides = sites::load(site).map(|open| open.file.draft.sources).unwrap_or_default();
+    Ok((profile, overrides))
+}
+
+fn fetch(setup: &Setup, id: &ProfileId, site: &Path, told: &Reply) -> Result<(), Trouble> {
+    let (profile, overrides) = profile_and_overrides(id, site)?;
+    let none = SourceOverride::default();
+    for (name, source) in &profile.sources {
+        let name = name.as_str();
+        let mut progress = |line: &str| {
+            let percent = line.split('%').next().and_then(|before| before.split_whitespace().last()).and_then(|word| word.parse().ok());
+            let percent = percent.filter(|percent| *percent <= 100 && line.contains('%'));
+            told.tell(Told::Fetching(FetchProgress { source: name.to_owned(), doing: line.to_owned(), percent }));
+        };
+        sources::fetch(name, source, overrides.get(name).unwrap_or(&none), &setup.paths, &mut progress).map_err(|error| trouble(&error))?;
+    }
+    Ok(())
+}
+
+fn knobs(setup: &Setup, id: &ProfileId, site: &Path) -> Result<Knobs, Trouble> {
+    let (profile, overrides) = profile_and_overrides(id, site)?;
+    Ok(sources::knobs(&profile, &sources::fetched(&profile, &overrides, &setup.paths)))
+}
+
+/// Keeps a secret in `SITE.secrets/FIELD`, for its owner alone, and gives the reference for the site file.
+fn store_secret(site: &Path, field: &FieldId, value: &SecretString) -> Result<String, Trouble> {
+    let folder = site.with_extension("secrets");
+    crate::adapters::paths::make_dir(&folder).map_err(|error| trouble(&error))?;
+    let path = folder.join(field.as_str());
+    crate::adapters::files::atomic::write(&path, value.expose_secret().as_bytes(), 0o600).map_err(|error| trouble(&error))?;
+    Ok(format!("file:{}", path.display()))
+}
+
+fn project_and_plan(setup: &Setup, site: &Path) -> Result<(Project, Plan), Trouble> {
+    let project = setup.project(site).map_err(|error| setup_trouble(&error))?;
+    let plan = setup.plan(&project).map_err(|error| setup_trouble(&error))?;
+    Ok((project, plan))
+}
+
+fn plan(setup: &Setup, site: &Path) -> Result<(Plan, Vec<FileChange>), Trouble> {
+    let (project, plan) = project_and_plan(setup, site)?;
+    let changes = setup.changes(&project, &plan).map_err(|error| setup_trouble(&error))?;
+    Ok((plan, changes))
+}
+
+async fn preflight(setup: &Setup, site: &Path, round: u32, only: Vec<CheckId>, told: &Reply) -> Result<(), Trouble> {
+    let (project, plan) = project_and_plan(setup, site)?;
+    let folder = project.state().map_err(|error| trouble(&error))?;
+    let found = setup.last_run(&folder).map_err(|error| setup_trouble(&error))?;
+    let done: BTreeSet<PhaseId> = found.map(|found| setup.done(&found.state)).unwrap_or_default();
+    let reasons = ignores::reasons(&ignores::read(&folder.ignores()).map_err(|error| trouble(&error))?);
+    let only = (!only.is_empty()).then(|| only.into_iter().collect());
+    let request = CheckRequest { only, done, ignores: reasons, ..CheckRequest::preflight(&plan) };
+    let expected =
+        request.checks().into_iter().flat_map(|check| judge::targets(check, &plan).into_iter().map(|target| (check.id.clone(), target)));
+    told.tell(Told::PreflightStarted { round, expected: expected.collect() });
+    let (sender, mut findings) = tokio::sync::mpsc::unbounded_channel();
+    let forward = async {
+        while let Some(finding) = findings.recv().await {
+            told.tell(Told::Finding { round, finding: Box::new(finding) });
+        }
+    };
+    let judged = async {
+        let findings = run_checks(&request, &*setup.ports.probe, Some(&sender)).await;
+        drop(sender);
+        findings
+    };
+    let ((), _) = tokio::join!(forward, judged);
+    Ok(())
+}
+
+fn ignore(setup: &Setup, site: &Path, check: &CheckId, target: &Target, reason: Option<String>) -> Result<Option<String>, Trouble> {
+    let project = setup.project(site).map_err(|error| setup_trouble(&error))?;
+    let path = project.state().map_err(|error| trouble(&error))?.ignores();
+    match &reason {
+        Some(reason) => {
+            let ignore = Ignore {
+                check: check.clone(),
+                target: target.clone(),
+                reason: reason.clone(),
+                who: setup.user.clone(),
+                when: setup.ports.clock.now().to_string(),
+            };
+            ignores::add(&path, ignore).map_err(|error| trouble(&error))?;
+        }
+        None => drop(ignores::remove(&path, check, target).map_err(|error| trouble(&error))?),
+    }
+    Ok(reason)
+}
+
+fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>) -> Result<crate::engine::client::Client, Trouble> {
+    let (project, plan) = project_and_plan(setup, site)?;
+    let resolved = setup.secrets(&project, &plan, secrets).map_err(|error| setup_trouble(&error))?;
+    setup.open_run(&project, plan, resolved, false).map_err(|error| setup_trouble(&error))
+}
