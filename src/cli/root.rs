@@ -11,6 +11,7 @@ use super::common::{Common, Failure, Outcome, note};
 use super::{check, fetch, new, plan, profiles, rehearse, render, run, screen, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::attempt::{self, AttemptSpec};
+use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::{rehearsal, runner};
 use crate::exit::Exit;
 
@@ -94,6 +95,12 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             Ok(Some(Exit::Done))
         }
         Some(ON_TERMINAL) => Err(become_on_terminal(rest).into()),
+        Some(acme_hook::VERB) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let challenge = Challenge::from_environment(|name| std::env::var(name).ok())?;
+            runtime.block_on(acme_hook::run(&challenge))?;
+            Ok(Some(Exit::Done))
+        }
         Some(rehearsal::VERB) => {
             let (speed, path) =
                 (rest.first().and_then(|speed| speed.parse().ok()).unwrap_or(1.0), rest.get(1).map(String::as_str).unwrap_or_default());
