@@ -1,1 +1,4 @@
 //! The one integration binary.
+
+mod screenshots;
+mod ui_demo;
