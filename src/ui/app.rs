@@ -185,6 +185,17 @@ impl Model {
         }
     }
 
+    /// The screen's own context while a button of it has the focus.
+    #[must_use]
+    pub fn behind_buttons(&self) -> Context {
+        match self.screen {
+            Screen::Site => Context::Sections,
+            Screen::Preflight => Context::Preflight,
+            Screen::Review => Context::Review,
+            _ => Context::Buttons,
+        }
+    }
+
     /// Says something in the status line.
     pub fn say(&mut self, text: impl Into<String>) {
         self.notice = Some(Notice { text: text.into(), bad: false });
@@ -267,7 +278,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 
 fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     let context = model.context();
-    let Some(action) = keymap::action(context, key) else {
+    // On a button the keys of its screen hold as well.
+    let behind = if context == Context::Buttons { model.behind_buttons() } else { context };
+    let Some(action) = keymap::action(context, key).or_else(|| keymap::action(behind, key)) else {
         return type_key(model, key);
     };
     match action {
@@ -415,6 +428,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
                 Screen::Summary => summary::view(model, frame, body),
             }
         }
+        let area = super::layout::page(area, model.rehearsal).body;
         let depth = model.popups.len();
         for (number, popup) in model.popups.iter().enumerate() {
             match popup {

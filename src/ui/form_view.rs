@@ -12,7 +12,11 @@ use crate::install::field::{Field, FieldKind};
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(site) = &model.site else { return };
-    let left_width = if area.width < 100 { 24 } else { 28 };
+    let left_width = match area.width {
+        0..=69 => 20,
+        70..=99 => 24,
+        _ => 28,
+    };
     let [main, buttons] = Layout::vertical([Constraint::Min(4), Constraint::Length(1)]).areas(area);
     let [left, gap, right] = Layout::horizontal([Constraint::Length(left_width), Constraint::Length(3), Constraint::Min(20)]).areas(main);
     widgets::divider(frame, gap);

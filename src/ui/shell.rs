@@ -10,6 +10,7 @@ use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -52,8 +53,7 @@ pub struct Exited {
 pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Result<Exited> {
     let size = crossterm::terminal::size()?;
     let guard = Terminal::take()?;
-    let mut screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    screen.clear()?;
+    let mut screen = fresh()?;
     let (reply, mut told) = Reply::channel();
     let mut keys = EventStream::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -81,7 +81,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     let outcome = tokio::task::block_in_place(|| desk.shell(&request));
                     guard.resume()?;
                     keys = EventStream::new();
-                    screen.clear()?;
+                    screen = fresh()?;
                     drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
                 }
                 other => desk.begin(other, &reply),
@@ -147,6 +147,16 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     drop(guard);
     let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
     Ok(Exited { text: summary::farewell(&model), run })
+}
+
+type Screen = ratatui::Terminal<CrosstermBackend<io::Stdout>>;
+
+/// An empty screen. Clearing it the usual way asks the terminal where its cursor is and fails where the answer is late: on a slow link.
+fn fresh() -> io::Result<Screen> {
+    let mut screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let (columns, rows) = crossterm::terminal::size()?;
+    screen.resize(Rect::new(0, 0, columns, rows))?;
+    Ok(screen)
 }
 
 async fn next_update(client: &mut Option<Client>) -> Option<Update> {

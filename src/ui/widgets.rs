@@ -118,7 +118,13 @@ fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if matches!(model.popups.last(), Some(Popup::Fetching)) {
         return;
     }
-    keys(frame, area, &keymap::footer(model.context()));
+    let context = model.context();
+    let mut hints = keymap::footer(context);
+    if context == keymap::Context::Buttons {
+        let known: Vec<String> = hints.iter().map(|hint| hint.0.clone()).collect();
+        hints.extend(keymap::footer(model.behind_buttons()).into_iter().filter(|hint| !known.contains(&hint.0)));
+    }
+    keys(frame, area, &hints);
 }
 
 /// Keys and words, as many as fit; `help` and `quit` always.
@@ -236,7 +242,9 @@ pub fn entry(frame: &mut Frame<'_>, area: Rect, line: &input::Line, masked: bool
 /// A box in the middle; what is inside it is returned.
 pub fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, columns: u16, rows: u16, style: Style) -> Rect {
     let width = (columns + 6).min(area.width.saturating_sub(4));
-    let height = (rows + 4).min(area.height.saturating_sub(2));
+    // Where room is short, the empty lines inside the box go first.
+    let air = u16::from(rows + 4 <= area.height);
+    let height = (rows + 2 + 2 * air).min(area.height);
     let outer = Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
     // A wide letter cut in half by the box would push its right neighbours.
     let around = Rect::new(outer.x.saturating_sub(1), outer.y, (outer.width + 2).min(area.width), outer.height);
@@ -246,5 +254,5 @@ pub fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, columns: u16, rows:
         .border_style(style)
         .title(Line::from(Span::styled(format!(" {} ", text::cut(title, usize::from(width.saturating_sub(6)))), style.patch(theme::heading()))));
     frame.render_widget(block, outer);
-    Rect::new(outer.x + 3, outer.y + 2, outer.width.saturating_sub(6), outer.height.saturating_sub(4))
+    Rect::new(outer.x + 3, outer.y + 1 + air, outer.width.saturating_sub(6), outer.height.saturating_sub(2 + 2 * air))
 }

@@ -2,3 +2,6 @@
 
 mod screenshots;
 mod ui_demo;
+mod ui_keys;
+mod ui_screens;
+mod ui_terminal;

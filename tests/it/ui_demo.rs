@@ -1,13 +1,13 @@
 //! Models for the tests of the screens: a site, findings, a plan and runs, always the same.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use mosip_setup::engine::client::Update;
 use mosip_setup::install::change::{Change, FileChange};
-use mosip_setup::install::check::{Finding, Level, Target, Verdict};
+use mosip_setup::install::check::{Finding, Target, Verdict};
 use mosip_setup::install::ids::{CheckId, StepRef};
 use mosip_setup::install::plan::Plan;
 use mosip_setup::install::planner::{self, Place};
@@ -17,7 +17,7 @@ use mosip_setup::install::site::{Draft, Knobs};
 use mosip_setup::run::event::{Decision, Event, Failure, Outcome, Progress, Recorded, StopReason};
 use mosip_setup::run::question::{Question, Wanted};
 use mosip_setup::ui::app::{self, Model, Msg};
-use mosip_setup::ui::desk::{Command, LoadedSite, LogFrom, Overview, ProfileEntry, RunEntry, SiteEntry, Told};
+use mosip_setup::ui::desk::{Command, LoadedSite, Overview, ProfileEntry, RunEntry, SiteEntry, Told};
 use mosip_setup::ui::log_source;
 use mosip_setup::ui::theme::Look;
 use ratatui::Terminal;
@@ -27,6 +27,11 @@ use ratatui::buffer::Buffer;
 pub const FOLDER: &str = "/var/lib/mosip-setup/runs/r1";
 
 pub fn profile() -> Arc<Profile> {
+    static READ: OnceLock<Arc<Profile>> = OnceLock::new();
+    Arc::clone(READ.get_or_init(read_profile))
+}
+
+fn read_profile() -> Arc<Profile> {
     let text = include_str!("../fixtures/ui/profile.toml");
     Arc::new(profile_reader::read("profile.toml", text, &|_| None).unwrap_or_else(|problems| panic!("{problems:#?}")))
 }
@@ -114,6 +119,11 @@ pub fn place() -> Place {
 }
 
 pub fn plan() -> Plan {
+    static MADE: OnceLock<Plan> = OnceLock::new();
+    MADE.get_or_init(make_plan).clone()
+}
+
+fn make_plan() -> Plan {
     let profile = profile();
     let site = draft().validate(&profile, None).unwrap_or_else(|problems| panic!("{problems:#?}"));
     planner::plan(&profile, &site, &place()).unwrap_or_else(|problems| panic!("{problems:#?}"))
@@ -210,6 +220,8 @@ pub fn review(columns: u16, rows: u16) -> Model {
 /// A run being told: events with numbers and times.
 pub struct Story {
     pub model: Model,
+    /// What every log says.
+    pub log: String,
     seq: u64,
     seconds: i64,
     plan: Plan,
@@ -228,7 +240,7 @@ impl Story {
         assert!(matches!(commands[..], [Command::OpenRun { .. }]), "{commands:?}");
         app::update(&mut model, Msg::Joined(PathBuf::from(FOLDER)));
         let plan = plan();
-        let mut story = Self { model, seq: 0, seconds: 0, plan: plan.clone() };
+        let mut story = Self { model, log: String::new(), seq: 0, seconds: 0, plan: plan.clone() };
         let opened = Event::RunOpened {
             format: 1,
             tool: "0.1.0".into(),
@@ -251,12 +263,14 @@ impl Story {
     }
 
     pub fn update(&mut self, update: Update) -> Vec<Command> {
-        app::update(&mut self.model, Msg::Update(update))
+        let commands = app::update(&mut self.model, Msg::Update(update));
+        self.serve(commands)
     }
 
     pub fn wait(&mut self, seconds: i64) -> Vec<Command> {
         self.seconds += seconds;
-        app::update(&mut self.model, Msg::Tick(at(self.seconds)))
+        let commands = app::update(&mut self.model, Msg::Tick(at(self.seconds)));
+        self.serve(commands)
     }
 
     pub fn start(&mut self, step: &str, attempt: u32) -> Vec<Command> {
@@ -285,19 +299,39 @@ impl Story {
         self.update(Update::Progress { step: step.parse().unwrap(), attempt: 1, progress });
     }
 
-    /// Answers the requests for a log from a text.
-    pub fn serve_log(&mut self, log: &str) {
-        let commands = app::update(&mut self.model, Msg::Tick(at(self.seconds)));
-        self.answer_log(commands, log);
+    /// Presses keys; logs are read as they are asked for.
+    pub fn press(&mut self, script: &str) -> Vec<Command> {
+        let mut all = Vec::new();
+        for word in script.split(' ') {
+            let commands = press(&mut self.model, word);
+            all.extend(self.serve(commands));
+        }
+        all
     }
 
-    pub fn answer_log(&mut self, commands: Vec<Command>, log: &str) {
+    /// Answers requests for a log; what else was asked for is returned.
+    fn serve(&mut self, commands: Vec<Command>) -> Vec<Command> {
+        let mut others = Vec::new();
         for command in commands {
-            if let Command::ReadLog(request) = command {
-                let window = log_source::read_window(&mut std::io::Cursor::new(log.as_bytes()), request.from, request.lines).unwrap();
-                told(&mut self.model, Told::Log { ticket: request.ticket, window: Ok(window) });
-            }
+            let mut log = std::io::Cursor::new(self.log.as_bytes());
+            let answer = match command {
+                Command::ReadLog(request) => {
+                    let window = log_source::read_window(&mut log, request.from, request.lines).unwrap();
+                    Told::Log { ticket: request.ticket, window: Ok(window) }
+                }
+                Command::SearchLog(search) => {
+                    let found = log_source::find(&mut log, &search.needle, search.from, search.forward).unwrap();
+                    Told::LogFound { ticket: search.ticket, found: Ok(found) }
+                }
+                other => {
+                    others.push(other);
+                    continue;
+                }
+            };
+            let more = told(&mut self.model, answer);
+            others.extend(self.serve(more));
         }
+        others
     }
 
     /// Runs on until the MOSIP cluster is being built.
@@ -319,8 +353,8 @@ impl Story {
             last_output: Some(at(self.seconds - 48)),
         };
         self.progress("main-cluster/playbook", progress);
-        let log = cluster_log();
-        self.serve_log(&log);
+        self.log = cluster_log();
+        self.wait(1);
     }
 
     pub fn fail_cluster(&mut self) {
@@ -442,12 +476,4 @@ pub fn text(model: &Model) -> String {
         text.push('\n');
     }
     text
-}
-
-pub fn tail() -> LogFrom {
-    LogFrom::End
-}
-
-pub fn level() -> Level {
-    Level::Fail
 }
