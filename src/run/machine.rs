@@ -590,7 +590,9 @@ fn needs_met(state: &State, phases: &[PhaseId]) -> Result<(), String> {
                     return Err(format!("phase '{id}' needs phase '{need}', which was skipped; retry '{need}' first"));
                 }
                 Some(_) => {
-                    return Err(format!("phase '{id}' needs phase '{need}', which is not done; run it first, or from there: --from {need}"));
+                    return Err(format!(
+                        "phase '{id}' needs phase '{need}', which is not done; run it first, or from there: --from {need}"
+                    ));
                 }
             }
         }

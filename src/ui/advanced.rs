@@ -153,10 +153,12 @@ pub fn set(site: &mut SiteForm, template: &str, key: &str, change: Option<(&str,
 /// Says what would be right.
 pub fn parse(text: &str, old: &toml::Value) -> Result<toml::Value, String> {
     let text = text.trim();
-    let value = toml::from_str::<toml::Table>(&format!("v = {text}")).ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("v"));
+    let value =
+        toml::from_str::<toml::Table>(&format!("v = {text}")).ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("v"));
     match value {
         Some(value) if value.same_type(old) => Ok(value),
-        Some(toml::Value::Integer(whole)) if old.is_float() => {
+        Some(toml::Value::Integer(whole)) if old.is_float() =>
+        {
             #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
             Ok(toml::Value::Float(whole as f64))
         }

@@ -17,16 +17,27 @@ pub fn view(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, help: Rect) {
     let count = site.knobs.as_ref().map_or(0, |knobs| knobs.values().map(std::collections::BTreeMap::len).sum::<usize>());
     let said = format!("{} of {count}", found.len());
     let [label, entry, right] =
-        Layout::horizontal([Constraint::Length(8), Constraint::Min(10), Constraint::Length(u16::try_from(said.len() + 2).unwrap_or(12))]).areas(search);
-    frame.render_widget(Span::styled("Search", if focus && !site.advanced.in_list { theme::accent_heading() } else { theme::faint() }), label);
+        Layout::horizontal([Constraint::Length(8), Constraint::Min(10), Constraint::Length(u16::try_from(said.len() + 2).unwrap_or(12))])
+            .areas(search);
+    frame.render_widget(
+        Span::styled("Search", if focus && !site.advanced.in_list { theme::accent_heading() } else { theme::faint() }),
+        label,
+    );
     widgets::entry(frame, entry, &site.advanced.search, false, "words of a setting's name", focus && !site.advanced.in_list);
     frame.render_widget(Line::from(Span::styled(said, theme::faint())).right_aligned(), right);
     let _ = gap;
     if let Some(trouble) = &site.advanced.trouble {
         frame.render_widget(Line::from(Span::styled(text::cut(trouble, usize::from(list.width)), theme::bad())), list);
     } else if site.knobs.is_none() {
-        let say = if site.fetched { "Reading the templates" } else { "The settings are in the profile's sources, which are not fetched yet. Enter fetches them." };
-        frame.render_widget(ratatui::widgets::Paragraph::new(text::wrap(say, usize::from(list.width)).into_iter().map(Line::from).collect::<Vec<_>>()), list);
+        let say = if site.fetched {
+            "Reading the templates"
+        } else {
+            "The settings are in the profile's sources, which are not fetched yet. Enter fetches them."
+        };
+        frame.render_widget(
+            ratatui::widgets::Paragraph::new(text::wrap(say, usize::from(list.width)).into_iter().map(Line::from).collect::<Vec<_>>()),
+            list,
+        );
     }
     let columns = usize::from(list.width);
     let key_width = found.iter().map(|knob| text::width(&knob.key)).max().unwrap_or(0).clamp(16, columns * 3 / 5);
@@ -48,7 +59,10 @@ pub fn view(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, help: Rect) {
                 Span::styled(if here { "▸ " } else { "  " }, style.patch(theme::accent())),
                 Span::styled(changed, style.patch(theme::warn())),
                 Span::styled(text::fit(&knob.key, key_width), style),
-                Span::styled(format!(" {}", text::fit(&value, columns.saturating_sub(key_width + 5))), style.patch(if knob.own.is_some() { theme::warn() } else { theme::faint() })),
+                Span::styled(
+                    format!(" {}", text::fit(&value, columns.saturating_sub(key_width + 5))),
+                    style.patch(if knob.own.is_some() { theme::warn() } else { theme::faint() }),
+                ),
             ])
         })
         .collect();
@@ -73,7 +87,9 @@ fn below(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, knob: Option<&advan
                 say(&format!("this site: {own}"), theme::warn());
             }
         }
-        _ => say("Every setting of the templates that no other section sets. Changed ones come first. Most need no change.", theme::faint()),
+        _ => {
+            say("Every setting of the templates that no other section sets. Changed ones come first. Most need no change.", theme::faint())
+        }
     }
     widgets::paged(frame, area, lines, 0);
 }

@@ -15,7 +15,10 @@ use super::run::Run;
 use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
-use super::{advanced, form, help, machines, popup, preflight, preflight_view, review, review_view, run, run_view, start, summary, widgets};
+use super::{
+    advanced, form, help, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view, start, summary,
+    widgets,
+};
 use crate::engine::client::Update;
 use crate::run::machine;
 
@@ -289,13 +292,13 @@ fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             Vec::new()
         }
         Action::Quit => quit(model),
-        _ if !model.popups.is_empty() => popup::act(model, action),
+        _ if !model.popups.is_empty() => popup_keys::act(model, action),
         _ => match model.screen {
             Screen::Start => start::act(model, action),
             Screen::Site => form::act(model, action),
             Screen::Preflight => preflight::act(model, action),
             Screen::Review => review::act(model, action),
-            Screen::Run => run::act(model, action),
+            Screen::Run => run_keys::act(model, action),
             Screen::Summary => summary::act(model, action),
         },
     }
@@ -303,7 +306,7 @@ fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 
 fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     if !model.popups.is_empty() {
-        return popup::type_key(model, key);
+        return popup_keys::type_key(model, key);
     }
     if model.screen == Screen::Site {
         match model.context() {
@@ -318,7 +321,7 @@ fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 
 fn paste(model: &mut Model, text: &str) -> Vec<Command> {
     if !model.popups.is_empty() {
-        popup::paste(model, text);
+        popup_keys::paste(model, text);
     } else if model.screen == Screen::Site {
         match model.context() {
             Context::TextField => form::paste(model, text),

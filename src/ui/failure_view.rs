@@ -21,7 +21,6 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
     let button_rows = if columns < 68 { 2 } else { 1 };
     let [body, buttons] = Layout::vertical([Constraint::Min(1), Constraint::Length(button_rows)]).areas(area);
     let record = state.step(&step);
-    let title = state.plan.step(&step).map_or_else(|| step.to_string(), |planned| planned.title.clone());
 
     let mut lines: Vec<Line<'_>> = Vec::new();
     let mut say = |label: &str, body: &str, style: Style| {
@@ -31,11 +30,10 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
         }
     };
     say("what", &failure.message, if phase_state == PhaseState::Stopped { theme::warn() } else { theme::bad() });
-    let mut place = format!("{title} ({step}");
+    let mut place = step.to_string();
     if let Some(record) = record.filter(|record| record.attempts > 0) {
         place.push_str(&format!(", attempt {}", record.attempts));
     }
-    place.push(')');
     if !failure.hosts.is_empty() {
         place.push_str(&format!(", on {}", failure.hosts.join(", ")));
     }
@@ -50,7 +48,8 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
     }
     // What is left of the room goes to the lines that matter; the last ones tell most.
     let command = failure.command.clone();
-    let path = record.filter(|record| record.attempts > 0).map(|record| log_path(&run.folder, &step, record.attempts).display().to_string());
+    let path =
+        record.filter(|record| record.attempts > 0).map(|record| log_path(&run.folder, &step, record.attempts).display().to_string());
     let mut after: Vec<Line<'_>> = Vec::new();
     if !command.is_empty() {
         for (number, piece) in text::wrap(&command, columns.saturating_sub(9)).into_iter().take(3).enumerate() {

@@ -13,14 +13,20 @@ use crate::install::field::{Field, FieldKind};
 pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(site) = &model.site else { return };
     let left_width = match area.width {
+        // A table needs the room of a narrow terminal for itself.
+        0..=99 if site.part == Part::Content && *site.section() == Section::Machines => 0,
         0..=69 => 20,
         70..=99 => 24,
         _ => 28,
     };
     let [main, buttons] = Layout::vertical([Constraint::Min(4), Constraint::Length(1)]).areas(area);
-    let [left, gap, right] = Layout::horizontal([Constraint::Length(left_width), Constraint::Length(3), Constraint::Min(20)]).areas(main);
-    widgets::divider(frame, gap);
-    sections(site, frame, left);
+    let [left, gap, right] =
+        Layout::horizontal([Constraint::Length(left_width), Constraint::Length(if left_width == 0 { 1 } else { 3 }), Constraint::Min(20)])
+            .areas(main);
+    if left_width > 0 {
+        widgets::divider(frame, gap);
+        sections(site, frame, left);
+    }
     let help_rows = if area.height >= 30 { 8 } else { 5 };
     let [content, help] = Layout::vertical([Constraint::Min(3), Constraint::Length(help_rows)]).areas(right);
     match site.section() {
@@ -32,10 +38,11 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Section::Advanced => advanced_view::view(site, frame, content, help),
     }
     let focus = (site.part == Part::Buttons).then_some(site.button);
-    frame.render_widget(widgets::buttons(&BUTTONS, focus), widgets::inset(buttons, left_width + 3, 0));
+    frame.render_widget(widgets::buttons(&BUTTONS, focus), widgets::inset(buttons, left_width.max(14) + 3, 0));
     let wrong = site.problems.len();
-    let said = if wrong == 0 { Span::styled(" ✓ complete", theme::good()) } else { Span::styled(format!(" {wrong} to do"), theme::faint()) };
-    frame.render_widget(Line::from(said), Rect { width: left_width, ..buttons });
+    let said =
+        if wrong == 0 { Span::styled(" ✓ complete", theme::good()) } else { Span::styled(format!(" {wrong} to do"), theme::faint()) };
+    frame.render_widget(Line::from(said), Rect { width: 20.min(buttons.width), ..buttons });
 }
 
 fn sections(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
@@ -100,12 +107,9 @@ fn field_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, field: &Field,
     let glyph = if problem.is_none() && !given { " " } else { glyph };
     let label_style = if focus { theme::accent_heading() } else { theme::text() };
     let mark = if field.required { "*" } else { " " };
-    let [left, value, _] = Layout::horizontal([
-        Constraint::Length(u16::try_from(label_width + 6).unwrap_or(40)),
-        Constraint::Min(8),
-        Constraint::Length(2),
-    ])
-    .areas(area);
+    let [left, value, _] =
+        Layout::horizontal([Constraint::Length(u16::try_from(label_width + 6).unwrap_or(40)), Constraint::Min(8), Constraint::Length(2)])
+            .areas(area);
     let line = Line::from(vec![
         Span::styled(if focus { "▸ " } else { "  " }, theme::accent()),
         Span::styled(text::fit(&field.label, label_width), label_style),
@@ -123,7 +127,10 @@ fn field_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, field: &Field,
             let current = site.draft.text(field);
             let label = field.values.iter().find(|choice| choice.value == current).map_or(current.as_str(), |choice| choice.label.as_str());
             let shown = if focus { format!("‹ {label} ›") } else { label.to_owned() };
-            frame.render_widget(Span::styled(text::cut(&shown, usize::from(value.width)), if focus { theme::selected() } else { theme::text() }), value);
+            frame.render_widget(
+                Span::styled(text::cut(&shown, usize::from(value.width)), if focus { theme::selected() } else { theme::text() }),
+                value,
+            );
         }
         FieldKind::Secret => {
             let reference = site.draft.secrets.get(field.id.as_str()).cloned().unwrap_or_default();

@@ -31,7 +31,9 @@ pub fn view(context: Context, top: usize, frame: &mut Frame<'_>, area: Rect) {
         ("○", "ignored by you", theme::warn()),
     ];
     lines.push(Line::from(Span::styled("Marks", theme::heading())));
-    lines.extend(legend.into_iter().map(|(glyph, word, style)| Line::from(vec![Span::styled(format!("  {glyph:<16}"), style), Span::raw(word)])));
+    lines.extend(
+        legend.into_iter().map(|(glyph, word, style)| Line::from(vec![Span::styled(format!("  {glyph:<16}"), style), Span::raw(word)])),
+    );
     let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
     let inner = widgets::popup(frame, area, "Help", columns, rows, theme::accent());
     widgets::paged(frame, inner, lines, top);

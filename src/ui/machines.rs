@@ -195,7 +195,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
 
 fn add(site: &mut SiteForm) {
     let number = site.draft.machines.len() + 1;
-    let free = (number..).map(|number| format!("machine-{number}")).find(|name| site.draft.machines.iter().all(|other| other.name != *name));
+    let free =
+        (number..).map(|number| format!("machine-{number}")).find(|name| site.draft.machines.iter().all(|other| other.name != *name));
     site.draft.machines.push(DraftMachine { name: free.unwrap_or_default(), ..DraftMachine::default() });
     (site.machines.row, site.machines.column) = (number - 1, 0);
     site.check();

@@ -8,13 +8,18 @@ use super::machines::{COLUMNS, Column};
 use super::site::{Part, SiteForm};
 use super::{text, theme, widgets};
 
-fn widths(site: &SiteForm, room: usize) -> [usize; 6] {
+/// Blanks between two columns.
+fn gap(area: Rect) -> usize {
+    if area.width < 76 { 1 } else { 2 }
+}
+
+fn widths(site: &SiteForm, room: usize, gap: usize) -> [usize; 6] {
     let widest = |column: Column, least: usize, most: usize| {
         let own = site.draft.machines.iter().map(|machine| text::width(&column.text(machine))).max().unwrap_or(0);
         own.clamp(least, most)
     };
     let name = widest(Column::Name, 6, 16);
-    let fixed = name + 15 + 4 + 5;
+    let fixed = name + 15 + 4 + 5 * gap;
     let public = widest(Column::Public, 14, 24);
     let user = widest(Column::User, 8, 12);
     let left = room.saturating_sub(fixed);
@@ -28,11 +33,11 @@ fn widths(site: &SiteForm, room: usize) -> [usize; 6] {
 pub fn view(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, help: Rect) {
     let area = widgets::inset(area, 0, 1);
     let focus = site.part == Part::Content;
-    let widths = widths(site, usize::from(area.width).saturating_sub(3));
+    let widths = widths(site, usize::from(area.width).saturating_sub(3), gap(area));
     let mut spans = vec![Span::raw("  ")];
     for (column, width) in COLUMNS.iter().zip(widths) {
         spans.push(Span::styled(text::fit(column.title(), width), theme::faint()));
-        spans.push(Span::raw(" "));
+        spans.push(Span::raw(" ".repeat(gap(area))));
     }
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
     frame.render_widget(Line::from(spans), head);
@@ -89,14 +94,19 @@ fn machine_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, row: usize, 
                 put(frame, x, width, Span::styled(text::fit(shown, width), if cell { theme::selected() } else { style }));
             }
             _ if cell => widgets::entry(frame, place, &site.machines.line, false, hint(site, row, *column), true),
-            _ if missing => put(frame, x, width, Span::styled(if site.insisted { "✗ missing" } else { "· to do" }, if site.insisted { theme::bad() } else { theme::warn() })),
+            _ if missing => put(
+                frame,
+                x,
+                width,
+                Span::styled(if site.insisted { "✗ missing" } else { "· to do" }, if site.insisted { theme::bad() } else { theme::warn() }),
+            ),
             _ if own.is_empty() => put(frame, x, width, Span::styled(hint(site, row, *column), theme::faint())),
             _ => {
                 let shown = if shown_problem { text::fit(&format!("✗{own}"), width) } else { text::fit(&own, width) };
                 put(frame, x, width, Span::styled(shown, style));
             }
         }
-        x = x.saturating_add(u16::try_from(width + 1).unwrap_or(0)).min(area.right());
+        x = x.saturating_add(u16::try_from(width + gap(area)).unwrap_or(0)).min(area.right());
     }
 }
 
@@ -121,7 +131,9 @@ fn below(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
     let row = site.machines.row;
     if site.part == Part::Content && row < site.draft.machines.len() {
         let machine = &site.draft.machines[row];
-        if let Some(problem) = site.problem(&key(site, row, site.machines.column())).filter(|problem| site.insisted || !site.is_missing(problem)) {
+        if let Some(problem) =
+            site.problem(&key(site, row, site.machines.column())).filter(|problem| site.insisted || !site.is_missing(problem))
+        {
             say(&format!("✗ {}", problem.message), theme::bad());
         }
         let titles: Vec<String> = machine
@@ -130,9 +142,11 @@ fn below(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
             .map(|own| site.profile.role(own).map_or_else(|| own.clone(), |role| format!("{own}: {}", role.title)))
             .collect();
         say(&titles.join("; "), theme::text());
-        let sizes = machine.roles.iter().filter_map(|own| site.profile.role(own)).fold((0, 0, 0), |sum, role| {
-            (sum.0 + role.cpu, sum.1 + role.ram_gib, sum.2 + role.disk_gib)
-        });
+        let sizes = machine
+            .roles
+            .iter()
+            .filter_map(|own| site.profile.role(own))
+            .fold((0, 0, 0), |sum, role| (sum.0 + role.cpu, sum.1 + role.ram_gib, sum.2 + role.disk_gib));
         if sizes.0 > 0 {
             say(&format!("Needs {} CPU, {} GiB memory, {} GiB disk", sizes.0, sizes.1, sizes.2), theme::faint());
         }

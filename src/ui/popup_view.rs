@@ -17,7 +17,8 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
         Popup::Confirm { title, text: body, buttons, selected, bad } => {
             let style = if *bad { theme::bad() } else { theme::accent() };
             let labels: Vec<&str> = buttons.iter().map(|button| button.label).collect();
-            let letters = buttons.iter().filter_map(|button| button.letter.map(|letter| format!("{letter}: {}", button.label.to_lowercase())));
+            let letters =
+                buttons.iter().filter_map(|button| button.letter.map(|letter| format!("{letter}: {}", button.label.to_lowercase())));
             let letters = letters.collect::<Vec<_>>().join("   ");
             let mut lines = paragraph(body, columns, theme::text());
             lines.push(Line::default());
@@ -57,7 +58,8 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
         Popup::Question(asked) => question(asked, frame, area, columns, top),
         Popup::Fetching => {
             let progress = model.start.fetching.clone().unwrap_or_default();
-            let mut lines = vec![Line::from(if progress.source.is_empty() { "Connecting".to_owned() } else { format!("Source {}", progress.source) })];
+            let mut lines =
+                vec![Line::from(if progress.source.is_empty() { "Connecting".to_owned() } else { format!("Source {}", progress.source) })];
             lines.push(Line::from(Span::styled(text::cut(&progress.doing, usize::from(columns)), theme::faint())));
             lines.push(Line::default());
             let mut bar = widgets::bar(u64::from(progress.percent.unwrap_or(0)), 100, usize::from(columns.saturating_sub(6)));
@@ -72,7 +74,8 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
 }
 
 fn paragraph(body: &str, columns: u16, style: Style) -> Vec<Line<'static>> {
-    let lines = body.split('\n').flat_map(|line| if line.is_empty() { vec![String::new()] } else { text::wrap(line, usize::from(columns)) });
+    let lines =
+        body.split('\n').flat_map(|line| if line.is_empty() { vec![String::new()] } else { text::wrap(line, usize::from(columns)) });
     lines.map(|line| Line::from(Span::styled(line, style))).collect()
 }
 

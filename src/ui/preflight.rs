@@ -365,7 +365,10 @@ fn ask_to_ignore(model: &mut Model) -> Vec<Command> {
     } else if finding.blocks() {
         model.popups.push(Popup::entry(
             "Ignore this finding",
-            format!("{} on {}: {}\nOnly this check on this target is ignored. Why? The reason is kept with the run.", finding.check, finding.target, finding.observed),
+            format!(
+                "{} on {}: {}\nOnly this check on this target is ignored. Why? The reason is kept with the run.",
+                finding.check, finding.target, finding.observed
+            ),
             "",
             EntryFor::Ignore { check: finding.check, target: finding.target },
         ));
@@ -396,7 +399,9 @@ fn move_cursor(model: &mut Model, action: Action) {
         })
         .collect();
     let place = preflight.cursor.as_ref().and_then(|cursor| {
-        rows.iter().enumerate().find_map(|(row, cells)| cells.iter().position(|cell| cell.as_ref() == Some(cursor)).map(|column| (row, column)))
+        rows.iter()
+            .enumerate()
+            .find_map(|(row, cells)| cells.iter().position(|cell| cell.as_ref() == Some(cursor)).map(|column| (row, column)))
     });
     let (row, column) = place.unwrap_or((0, 0));
     let next = match action {

@@ -155,7 +155,9 @@ fn step_lines(
         Action::Ask { text, .. } => format!("asks you: {text}"),
         Action::Check { checks } => format!("goes on when these hold: {}", join(checks)),
         Action::Ansible { tasks: Some(tasks), .. } => format!("about {tasks} tasks"),
-        Action::Terraform { resources: Some(resources), .. } => format!("about {resources} resources; asks before it destroys or replaces any"),
+        Action::Terraform { resources: Some(resources), .. } => {
+            format!("about {resources} resources; asks before it destroys or replaces any")
+        }
         Action::Terraform { .. } => "asks before it destroys or replaces a resource".into(),
         Action::Command { .. } | Action::Ansible { .. } | Action::Ssh { .. } => String::new(),
     };

@@ -16,7 +16,7 @@ use crate::run::state::{PhaseState, State, StepRecord};
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     let Some(run) = &model.run else { return };
-    let parts = layout::run(body);
+    let parts = layout::run(body, run.shows_failure());
     widgets::divider(frame, parts.gap);
     widgets::rule(frame, parts.rule);
     let Some(state) = &run.state else {
@@ -105,8 +105,15 @@ fn place_line<'a>(model: &Model, run: &Run, state: &'a State, place: &Place, col
     // Wide: word, time taken and time expected; narrow: what is most telling.
     let right = if columns >= 44 {
         let time = if took > 0 { text::duration(took) } else { String::new() };
-        let expected = if matches!(phase_state, PhaseState::Pending | PhaseState::Running | PhaseState::Stale) { expected } else { String::new() };
-        let time = if time.is_empty() { expected } else if expected.is_empty() || columns < 56 { time } else { format!("{time} of {expected}") };
+        let expected =
+            if matches!(phase_state, PhaseState::Pending | PhaseState::Running | PhaseState::Stale) { expected } else { String::new() };
+        let time = if time.is_empty() {
+            expected
+        } else if expected.is_empty() || columns < 56 {
+            time
+        } else {
+            format!("{time} of {expected}")
+        };
         format!("{word} {time}")
     } else if phase_state == PhaseState::Pending {
         expected
@@ -117,7 +124,10 @@ fn place_line<'a>(model: &Model, run: &Run, state: &'a State, place: &Place, col
     Line::from(vec![
         Span::styled(mark, base.patch(theme::accent())),
         Span::styled(format!("{glyph} "), base.patch(style)),
-        Span::styled(text::fit(&phase.title, room), if phase_state == PhaseState::Pending && !here { base.patch(theme::faint()) } else { base }),
+        Span::styled(
+            text::fit(&phase.title, room),
+            if phase_state == PhaseState::Pending && !here { base.patch(theme::faint()) } else { base },
+        ),
         Span::styled(format!(" {right} "), base.patch(style)),
     ])
 }
@@ -166,7 +176,8 @@ fn log(run: &Run, frame: &mut Frame<'_>, area: Rect) {
             (_, None) => waiting_text(run),
             (None, Some(_)) => "No output yet".to_owned(),
         };
-        let lines: Vec<Line<'_>> = text::wrap(&say, columns).into_iter().map(|line| Line::from(Span::styled(line, theme::faint()))).collect();
+        let lines: Vec<Line<'_>> =
+            text::wrap(&say, columns).into_iter().map(|line| Line::from(Span::styled(line, theme::faint()))).collect();
         frame.render_widget(ratatui::widgets::Paragraph::new(lines), area);
         return;
     }

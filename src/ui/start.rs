@@ -266,7 +266,10 @@ fn details(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             paragraph(&mut lines, &entry.profile.title, theme::heading());
             paragraph(&mut lines, &entry.profile.summary.trim().replace('\n', " "), theme::text());
             let roles = entry.profile.roles.iter().filter(|role| role.count.default > 0 && role.cpu > 0).map(|role| {
-                format!("{} x {}: {} CPU, {} GiB memory, {} GiB disk", role.count.default, role.title, role.cpu, role.ram_gib, role.disk_gib)
+                format!(
+                    "{} x {}: {} CPU, {} GiB memory, {} GiB disk",
+                    role.count.default, role.title, role.cpu, role.ram_gib, role.disk_gib
+                )
             });
             let roles: Vec<String> = roles.collect();
             if !roles.is_empty() {
@@ -282,7 +285,11 @@ fn details(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         }
     }
     if model.rehearsal {
-        paragraph(&mut lines, "This is a rehearsal: the same screens over recorded machines. Nothing outside a scratch folder is touched.", theme::accent());
+        paragraph(
+            &mut lines,
+            "This is a rehearsal: the same screens over recorded machines. Nothing outside a scratch folder is touched.",
+            theme::accent(),
+        );
     } else {
         paragraph(&mut lines, "To practise first: leave, and run mosip-setup rehearse.", theme::faint());
     }

@@ -209,8 +209,7 @@ fn sgr(mut style: Style, parameters: &str) -> Style {
 }
 
 fn basic(code: u8) -> Color {
-    [Color::Black, Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan, Color::Gray]
-        [usize::from(code.min(7))]
+    [Color::Black, Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan, Color::Gray][usize::from(code.min(7))]
 }
 
 fn bright(code: u8) -> Color {
@@ -300,7 +299,9 @@ pub fn expected(minutes: Option<(u32, u32)>) -> String {
     if to < 90 {
         return if from == to { format!("{to} min") } else { format!("{from}-{to} min") };
     }
-    let hours = |minutes: u32| if minutes.is_multiple_of(60) { format!("{}", minutes / 60) } else { format!("{}:{:02}", minutes / 60, minutes % 60) };
+    let hours = |minutes: u32| {
+        if minutes.is_multiple_of(60) { format!("{}", minutes / 60) } else { format!("{}:{:02}", minutes / 60, minutes % 60) }
+    };
     if from == to { format!("{} h", hours(to)) } else { format!("{}-{} h", hours(from), hours(to)) }
 }
 

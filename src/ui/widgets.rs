@@ -219,7 +219,7 @@ pub fn entry(frame: &mut Frame<'_>, area: Rect, line: &input::Line, masked: bool
     let before: String = whole.chars().take(line.cursor()).collect();
     // Scrolled so that the cursor is seen.
     let mut skip = 0;
-    while text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
+    while focus && text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
         skip += 1;
     }
     let shown: String = whole.chars().skip(skip).collect();
@@ -249,10 +249,10 @@ pub fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, columns: u16, rows:
     // A wide letter cut in half by the box would push its right neighbours.
     let around = Rect::new(outer.x.saturating_sub(1), outer.y, (outer.width + 2).min(area.width), outer.height);
     frame.render_widget(Clear, around);
-    let block = Block::bordered()
-        .border_type(BorderType::Rounded)
-        .border_style(style)
-        .title(Line::from(Span::styled(format!(" {} ", text::cut(title, usize::from(width.saturating_sub(6)))), style.patch(theme::heading()))));
+    let block = Block::bordered().border_type(BorderType::Rounded).border_style(style).title(Line::from(Span::styled(
+        format!(" {} ", text::cut(title, usize::from(width.saturating_sub(6)))),
+        style.patch(theme::heading()),
+    )));
     frame.render_widget(block, outer);
     Rect::new(outer.x + 3, outer.y + 1 + air, outer.width.saturating_sub(6), outer.height.saturating_sub(2 + 2 * air))
 }

@@ -18,7 +18,7 @@ fn screens() -> Vec<(&'static str, &'static str, Model)> {
     let mut machines = site(wide, high, draft());
     press(&mut machines, "Down Enter Down Down");
     let mut roles = site(wide, high, draft());
-    press(&mut roles, "Down Enter Down Down Down Left Left Space");
+    press(&mut roles, "Down Enter Down Down Down BackTab Space");
     let mut settings = site(wide, high, draft());
     press(&mut settings, "End");
     told(&mut settings, mosip_setup::ui::desk::Told::Knobs(Ok(knobs())));

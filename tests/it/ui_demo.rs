@@ -56,9 +56,18 @@ pub fn started(columns: u16, rows: u16) -> Model {
                 path: "/home/ubuntu/mosip/sandbox.toml".into(),
                 title: "sandbox.example.org".into(),
                 profile: "demo".into(),
-                run: Some(RunEntry { id: "2026-05-29-1".into(), state: "failed".into(), note: "MOSIP cluster failed 3 hours ago; 3 of 7 phases are done.".into() }),
+                run: Some(RunEntry {
+                    id: "2026-05-29-1".into(),
+                    state: "failed".into(),
+                    note: "MOSIP cluster failed 3 hours ago; 3 of 7 phases are done.".into(),
+                }),
             },
-            SiteEntry { path: "/home/ubuntu/mosip/pilot.toml".into(), title: "pilot.example.org".into(), profile: "demo".into(), run: None },
+            SiteEntry {
+                path: "/home/ubuntu/mosip/pilot.toml".into(),
+                title: "pilot.example.org".into(),
+                profile: "demo".into(),
+                run: None,
+            },
         ],
         suggested: "/home/ubuntu/mosip/site.toml".into(),
     };
@@ -134,7 +143,11 @@ pub fn files() -> Vec<FileChange> {
     let file = |path: &str, change, diff: &str| FileChange { path: path.into(), change, diff: diff.into() };
     vec![
         file("/home/ubuntu/mosip/kit/ansible/wireguard/inventory/hosts.ini", Change::Create, diff),
-        file("/home/ubuntu/mosip/kit/terraform/services/terraform.tfvars", Change::Edit, "@@ -12,3 +12,3 @@\n mosip_version = \"1.2.1.1\"\n-rancher_password = \"admin\"\n+rancher_password = (secret, changed)\n"),
+        file(
+            "/home/ubuntu/mosip/kit/terraform/services/terraform.tfvars",
+            Change::Edit,
+            "@@ -12,3 +12,3 @@\n mosip_version = \"1.2.1.1\"\n-rancher_password = \"admin\"\n+rancher_password = (secret, changed)\n",
+        ),
         file("/home/ubuntu/mosip/kit/ansible/infra/inventory/rancher.ini", Change::Conflict, "@@ -1 +1 @@\n-vm9\n+vm1\n"),
         file("/home/ubuntu/mosip/kit/ansible/infra/group_vars/all.yml", Change::Same, ""),
     ]
@@ -393,7 +406,12 @@ impl Story {
         self.end("main-cluster/playbook", 1, Outcome::Done, 1800);
         self.skip("rancher-import", "no Rancher login at hand");
         self.start("services/apply", 1);
-        self.end("services/apply", 1, Outcome::Warned { reason: "2 pods restarted more than 5 times: prereg-batchjob, kernel-sync".into() }, 9400);
+        self.end(
+            "services/apply",
+            1,
+            Outcome::Warned { reason: "2 pods restarted more than 5 times: prereg-batchjob, kernel-sync".into() },
+            9400,
+        );
         self.done("verify/checks", 12);
         self.event(Event::RunClosed { complete: true });
         self.event(Event::EngineStopped { reason: StopReason::Idle });
@@ -406,7 +424,11 @@ pub fn cluster_log() -> String {
     for task in ["Install packages", "Switch swap off", "Load kernel modules", "Write the RKE2 configuration", "Start the first server"] {
         log.push_str(&format!("\nTASK [rke2_deploy : {task}] {}\n", "*".repeat(30)));
         for machine in 1..=6 {
-            let line = if machine % 3 == 0 { format!("\u{1b}[0;32mok: [vm{machine}]\u{1b}[0m\n") } else { format!("\u{1b}[0;33mchanged: [vm{machine}]\u{1b}[0m\n") };
+            let line = if machine % 3 == 0 {
+                format!("\u{1b}[0;32mok: [vm{machine}]\u{1b}[0m\n")
+            } else {
+                format!("\u{1b}[0;33mchanged: [vm{machine}]\u{1b}[0m\n")
+            };
             log.push_str(&line);
         }
     }

@@ -1,12 +1,12 @@
 //! Keys as an operator presses them, and what they lead to.
 
+use mosip_setup::engine::client::Update;
 use mosip_setup::run::machine;
 use mosip_setup::run::question::Answer;
 use mosip_setup::ui::app::{self, Leaving, Model, Msg, Screen};
 use mosip_setup::ui::desk::{Command, Told, Trouble};
 use mosip_setup::ui::keymap::Context;
 use mosip_setup::ui::popup::Popup;
-use mosip_setup::engine::client::Update;
 use secrecy::ExposeSecret;
 
 use crate::ui_demo::{BAD, Story, at, draft, finding, knobs, preflight, press, profile, review, site, started, text, told};
@@ -160,7 +160,9 @@ fn a_setting_is_searched_changed_and_taken_back() {
     press(&mut model, "Enter helm Space time Down Enter ^u soon Enter");
     assert!(text(&model).contains("write a value of type integer"), "{}", text(&model));
     press(&mut model, "^u 5400 Enter");
-    let own = |model: &Model| model.site.as_ref().unwrap().draft.advanced.get("mosip.tfvars").and_then(|table| table.get("global_helm_timeout_seconds").cloned());
+    let own = |model: &Model| {
+        model.site.as_ref().unwrap().draft.advanced.get("mosip.tfvars").and_then(|table| table.get("global_helm_timeout_seconds").cloned())
+    };
     assert_eq!(own(&model), Some(toml::Value::Integer(5400)));
     press(&mut model, "d");
     assert_eq!(own(&model), None);
@@ -210,7 +212,10 @@ fn watching_checks_again_until_green() {
     let mut model = preflight(100, 30, &[("swap.off", "machine:vm2", Verdict::Fail, "on")], true);
     let commands = press(&mut model, "w");
     assert!(matches!(commands[..], [Command::Preflight { round: 2, .. }]));
-    told(&mut model, Told::Finding { round: 1, finding: Box::new(finding("swap.off", "machine:vm2", Verdict::Pass, "an overtaken round")) });
+    told(
+        &mut model,
+        Told::Finding { round: 1, finding: Box::new(finding("swap.off", "machine:vm2", Verdict::Pass, "an overtaken round")) },
+    );
     assert_eq!(model.preflight.blocking(), 1);
     told(&mut model, Told::PreflightEnded { round: 2, result: Ok(()) });
     assert!(app::update(&mut model, Msg::Tick(at(3))).is_empty());
