@@ -195,16 +195,16 @@ const SPACE: Key = c(' ');
 /// The table.
 pub const TABLE: &[Binding] = &[
     // --- everywhere ---
-    b(C::Anywhere, &[UP], A::Up, "", "Up"),
-    b(C::Anywhere, &[DOWN], A::Down, "", "Down"),
-    b(C::Anywhere, &[LEFT], A::Left, "", "Left"),
-    b(C::Anywhere, &[RIGHT], A::Right, "", "Right"),
-    b(C::Anywhere, &[TAB], A::Next, "", "Next part"),
-    b(C::Anywhere, &[k(KeyCode::BackTab)], A::Previous, "", "Previous part"),
-    b(C::Anywhere, &[k(KeyCode::PageUp)], A::PageUp, "", "A page up"),
-    b(C::Anywhere, &[k(KeyCode::PageDown)], A::PageDown, "", "A page down"),
-    b(C::Anywhere, &[k(KeyCode::Home)], A::Home, "", "To the beginning"),
-    b(C::Anywhere, &[k(KeyCode::End)], A::End, "", "To the end"),
+    b(C::Anywhere, &[UP], A::Up, "", "Move"),
+    b(C::Anywhere, &[DOWN], A::Down, "", "Move"),
+    b(C::Anywhere, &[LEFT], A::Left, "", "Move"),
+    b(C::Anywhere, &[RIGHT], A::Right, "", "Move"),
+    b(C::Anywhere, &[TAB], A::Next, "", "Next part; Shift-Tab: the one before"),
+    b(C::Anywhere, &[k(KeyCode::BackTab)], A::Previous, "", "Next part; Shift-Tab: the one before"),
+    b(C::Anywhere, &[k(KeyCode::PageUp)], A::PageUp, "", "A page, the beginning, the end"),
+    b(C::Anywhere, &[k(KeyCode::PageDown)], A::PageDown, "", "A page, the beginning, the end"),
+    b(C::Anywhere, &[k(KeyCode::Home)], A::Home, "", "A page, the beginning, the end"),
+    b(C::Anywhere, &[k(KeyCode::End)], A::End, "", "A page, the beginning, the end"),
     b(C::Anywhere, &[ENTER], A::Enter, "", "Take, open, go on"),
     b(C::Anywhere, &[SPACE], A::Toggle, "", "Switch, tick"),
     b(C::Anywhere, &[ESC], A::Back, "", "Back"),
@@ -396,7 +396,15 @@ pub fn footer(context: Context) -> Vec<(String, &'static str)> {
 pub fn help(context: Context) -> Vec<(String, &'static str)> {
     let of = |wanted: Context| TABLE.iter().filter(move |line| line.context == wanted);
     let names = |keys: &[Key]| keys.iter().map(|key| name(*key)).collect::<Vec<_>>().join(" ");
-    of(context).map(|line| (names(line.keys), line.help)).collect()
+    let mut lines: Vec<(String, &'static str)> = Vec::new();
+    for line in of(context) {
+        match lines.last_mut() {
+            // Keys that do the same stand together.
+            Some((keys, help)) if *help == line.help => *keys = format!("{keys} {}", names(line.keys)),
+            _ => lines.push((names(line.keys), line.help)),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub struct Run {
 }
 
 /// The buttons of the panel of a failed phase.
-pub const FAILURE_BUTTONS: [&str; 6] = ["Retry", "From its start", "Skip", "Edit answers", "Shell here", "Log"];
+pub const FAILURE_BUTTONS: [&str; 6] = ["Retry", "From start", "Skip", "Edit answers", "Shell", "Log"];
 
 impl Run {
     /// Where the focus is.
@@ -266,7 +266,10 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
             }
         }
     }
-    commands.extend(refresh_log(model, false));
+    // While the history comes in, no log is worth reading.
+    if model.run.as_ref().is_some_and(|run| run.live) {
+        commands.extend(refresh_log(model, false));
+    }
     commands
 }
 

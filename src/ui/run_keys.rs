@@ -8,7 +8,7 @@ use super::run::{FAILURE_BUTTONS, Focus, Run, engine, refresh_log, retry};
 use super::{layout, popup_keys};
 use crate::install::plan::PlanPhase;
 use crate::run::machine::{self, Selection};
-use crate::run::state::State;
+use crate::run::state::{PhaseState, State};
 
 /// Does what a key on the run screen means.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
@@ -149,6 +149,15 @@ fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
 
 fn ask_to_skip(model: &mut Model, phase: &PlanPhase) {
     let Some(state) = model.run.as_ref().and_then(|run| run.state.as_ref()) else { return };
+    let phase_state = state.phase_state(phase);
+    if phase_state.satisfies() {
+        model.say(format!("\"{}\" is done: there is nothing to skip", phase.title));
+        return;
+    }
+    if phase_state == PhaseState::Running && state.running().is_some_and(|(step, _)| step.phase == phase.id) && state.questions.is_empty() {
+        model.complain(format!("\"{}\" is running: stop it first (x)", phase.title));
+        return;
+    }
     let Some(meaning) = &phase.skip else {
         model.complain(format!("\"{}\" cannot be skipped: what follows does not work without it", phase.title));
         return;

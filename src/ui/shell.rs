@@ -61,7 +61,8 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut client: Option<Client> = None;
     let mut model = Model::new(size, options.look, options.rehearsal, Timestamp::now());
     let mut commands = model.begin(options.site.as_deref());
-    let mut drawn = Instant::now() - FRAME;
+    let mut drawn: Option<Instant> = None;
+    let mut gone = false;
     let mut ticked = Instant::now();
     loop {
         for command in commands.drain(..) {
@@ -71,6 +72,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                         client.send(*command);
                     }
                 }
+                Command::Copy(_) | Command::Notify(_) if gone => {}
                 Command::Copy(text) => write_out(&copy_sequence(&text))?,
                 Command::Notify(text) => write_out(&notify_sequence(&text))?,
                 Command::Quit => model.leaving = Leaving::Now,
@@ -90,9 +92,9 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         if model.leaving == Leaving::Now {
             break;
         }
-        if model.dirty && drawn.elapsed() >= FRAME {
+        if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
-            drawn = Instant::now();
+            drawn = Some(Instant::now());
             queue!(io::stdout(), BeginSynchronizedUpdate)?;
             let outcome = screen.draw(|frame| app::view(&model, frame)).map(|_| ());
             queue!(io::stdout(), EndSynchronizedUpdate)?;
@@ -100,10 +102,14 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
             outcome?;
         }
         let until_tick = Duration::from_millis(model.tick_milliseconds()).saturating_sub(ticked.elapsed());
-        let pause = if model.dirty { FRAME.saturating_sub(drawn.elapsed()).min(until_tick) } else { until_tick };
+        let pause = if model.dirty && !gone {
+            FRAME.saturating_sub(drawn.map_or(FRAME, |drawn| drawn.elapsed())).min(until_tick)
+        } else {
+            until_tick
+        };
         tokio::select! {
             biased;
-            event = keys.next() => match event {
+            event = keys.next(), if !gone => match event {
                 Some(Ok(event)) => {
                     let message = translate(event);
                     if matches!(message, Some(Msg::Resize(..))) {
@@ -111,18 +117,17 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     }
                     commands = message.map(|message| app::update(&mut model, message)).unwrap_or_default();
                 }
-                // The terminal is gone: what runs is asked to end, as on a hangup.
+                // The terminal is gone: what runs is asked to end, and nothing is drawn any more.
                 Some(Err(_)) | None => {
-                    model.leaving = Leaving::Stopping;
+                    gone = true;
                     commands = app::update(&mut model, Msg::Terminate);
-                    if client.is_none() || !model.run_is_busy() {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
             _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
-            _ = hangup.recv() => commands = app::update(&mut model, Msg::Terminate),
+            _ = hangup.recv(), if !gone => {
+                gone = true;
+                commands = app::update(&mut model, Msg::Terminate);
+            }
             Some(first) = told.recv() => {
                 commands = hear(&mut model, &mut client, first);
                 drain(&mut told, |message| commands.extend(hear(&mut model, &mut client, message)));

@@ -35,7 +35,7 @@ fn screens() -> Vec<(&'static str, &'static str, Model)> {
     question.ask();
     let mut skip = Story::begin(wide, high);
     skip.to_cluster();
-    skip.press("Up Up Up s");
+    skip.press("Down s");
     let mut summary = Story::begin(wide, high);
     summary.to_cluster();
     summary.finish();

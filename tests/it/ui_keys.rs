@@ -28,7 +28,7 @@ fn value<'a>(model: &'a Model, key: &str) -> String {
 fn a_new_site_from_the_first_screen_to_the_run_with_arrows_tab_space_and_enter() {
     let mut model = started(100, 30);
     // New site, at the proposed path.
-    press(&mut model, "Down Down Down Enter Enter");
+    press(&mut model, "End Enter Enter");
     assert_eq!(model.screen, Screen::Site);
     press(&mut model, "Enter demo.example.org Tab demo");
     assert_eq!(value(&model, "domain"), "demo.example.org");

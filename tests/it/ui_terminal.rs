@@ -105,7 +105,7 @@ fn a_session_on_a_real_terminal() {
     let cut = raw.find("\u{1b}[?1049l").unwrap();
     before.process(&raw.as_bytes()[..cut]);
     assert!(before.screen().contents().contains("REHEARSAL"), "{}", before.screen().contents());
-    assert!(raw.contains("Open a site file by its path"), "the help was open in between");
+    assert!(raw.contains("Everywhere"), "the help was open in between");
     assert!(raw.contains("\u{1b}[?2026h"), "frames are synchronised");
     assert!(screen.screen().contents().contains("left: Exited"), "{}", screen.screen().contents());
 }
