@@ -162,8 +162,9 @@ impl Model {
         }
     }
 
-    /// What is done first: the overview, and a site where one was named.
-    pub fn begin(&mut self, site: Option<&Path>) -> Vec<Command> {
+    /// What is done first: the overview, a site where one was named, and its open run where `open_run` says so.
+    pub fn begin(&mut self, site: Option<&Path>, open_run: bool) -> Vec<Command> {
+        self.start.resume = open_run && site.is_some();
         let mut commands = vec![Command::LoadOverview];
         if let Some(path) = site {
             self.busy = Some(format!("Reading {}", path.display()));

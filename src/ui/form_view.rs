@@ -15,7 +15,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let left_width = match area.width {
         // A table needs the room of a narrow terminal for itself.
         0..=99 if site.part == Part::Content && *site.section() == Section::Machines => 0,
-        0..=69 => 20,
+        0..=69 => 22,
         70..=99 => 24,
         _ => 28,
     };

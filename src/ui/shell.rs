@@ -33,7 +33,9 @@ pub struct UiOptions {
     pub rehearsal: bool,
     /// A site file to open at once.
     pub site: Option<PathBuf>,
-    /// What the terminal can show; none: read from the environment with [`Look::detect`] by the caller, or the default.
+    /// Whether the site's open run is taken up at once.
+    pub open_run: bool,
+    /// What the terminal can show, as [`Look::detect`] reads it from the environment.
     pub look: Look,
 }
 
@@ -60,7 +62,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut hangup = signal(SignalKind::hangup())?;
     let mut client: Option<Client> = None;
     let mut model = Model::new(size, options.look, options.rehearsal, Timestamp::now());
-    let mut commands = model.begin(options.site.as_deref());
+    let mut commands = model.begin(options.site.as_deref(), options.open_run);
     let mut drawn: Option<Instant> = None;
     let mut gone = false;
     let mut ticked = Instant::now();

@@ -47,7 +47,7 @@ pub fn model(columns: u16, rows: u16) -> Model {
 /// A model that knows what there is, on the start screen.
 pub fn started(columns: u16, rows: u16) -> Model {
     let mut model = model(columns, rows);
-    let commands = model.begin(None);
+    let commands = model.begin(None, false);
     assert!(matches!(commands[..], [Command::LoadOverview]));
     let overview = Overview {
         profiles: vec![ProfileEntry { profile: profile(), fetched: true }],
