@@ -255,6 +255,8 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
             }
         }
         Update::Halted(reason) => commands.extend(halted(model, reason)),
+        // Said once; that the channel closes afterwards is no news.
+        Update::Ended(_) if run.ended.is_some() => {}
         Update::Ended(reason) => {
             run.pushed = false;
             if let Some(reason) = &reason {

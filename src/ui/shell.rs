@@ -97,11 +97,12 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
             drawn = Some(Instant::now());
-            queue!(io::stdout(), BeginSynchronizedUpdate)?;
-            let outcome = screen.draw(|frame| app::view(&model, frame)).map(|_| ());
-            queue!(io::stdout(), EndSynchronizedUpdate)?;
-            io::stdout().flush()?;
-            outcome?;
+            if draw(&mut screen, &model).is_err() {
+                // As below: a terminal that takes nothing any more must not take the run with it.
+                gone = true;
+                commands = app::update(&mut model, Msg::Terminate);
+                continue;
+            }
         }
         let until_tick = Duration::from_millis(model.tick_milliseconds()).saturating_sub(ticked.elapsed());
         let pause = if model.dirty && !gone {
@@ -164,6 +165,14 @@ fn fresh() -> io::Result<Screen> {
     let (columns, rows) = crossterm::terminal::size()?;
     screen.resize(Rect::new(0, 0, columns, rows))?;
     Ok(screen)
+}
+
+fn draw(screen: &mut Screen, model: &Model) -> io::Result<()> {
+    queue!(io::stdout(), BeginSynchronizedUpdate)?;
+    let outcome = screen.draw(|frame| app::view(model, frame)).map(|_| ());
+    queue!(io::stdout(), EndSynchronizedUpdate)?;
+    io::stdout().flush()?;
+    outcome
 }
 
 async fn next_update(client: &mut Option<Client>) -> Option<Update> {

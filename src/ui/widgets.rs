@@ -208,7 +208,7 @@ pub fn buttons(labels: &[&str], focus: Option<usize>) -> Line<'static> {
 /// A bar of a width, filled in part.
 #[must_use]
 pub fn bar(done: u64, total: u64, columns: usize) -> Vec<Span<'static>> {
-    let filled = if total == 0 { 0 } else { usize::try_from(done.min(total) * columns as u64 / total).unwrap_or(columns) };
+    let filled = (done.min(total) * columns as u64).checked_div(total).and_then(|filled| usize::try_from(filled).ok()).unwrap_or(0);
     vec![Span::styled("█".repeat(filled), theme::busy()), Span::styled("░".repeat(columns - filled), theme::line())]
 }
 
