@@ -71,7 +71,8 @@ pub async fn run(challenge: &Challenge) -> io::Result<()> {
         return Ok(());
     }
     let wanted = wanted(&fs::read_to_string(&known)?);
-    let mut text = String::from("\nMake these TXT records now, all of them at the same time. Leave each until the certificate is there.\n\n");
+    let mut text =
+        String::from("\nMake these TXT records now, all of them at the same time. Leave each until the certificate is there.\n\n");
     for (name, value) in &wanted {
         text.push_str(&format!("    {name}.  TXT  \"{value}\"\n"));
     }
@@ -101,7 +102,10 @@ pub async fn run(challenge: &Challenge) -> io::Result<()> {
         }
         let (done, total) = ((wanted.len() - missing.len().min(wanted.len())) as u64, wanted.len() as u64);
         let doing = format!("waits for TXT records (see the log): {seen}");
-        append_progress(&challenge.attempt, &Progress { done, total, unit: "records".into(), doing, since: Some(since), ..Progress::default() })?;
+        append_progress(
+            &challenge.attempt,
+            &Progress { done, total, unit: "records".into(), doing, since: Some(since), ..Progress::default() },
+        )?;
         if begun.elapsed() > PATIENCE {
             return Err(io::Error::other(format!("DNS did not have the records within two hours: {seen}")));
         }

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::attempt::{ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder};
+use super::attempt::{
+    ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
+};
 use super::pump::{Pump, Pumped};
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;

@@ -13,3 +13,8 @@ mod architecture;
 mod harness;
 mod kit;
 mod mini_kit;
+mod screenshots;
+mod ui_demo;
+mod ui_keys;
+mod ui_screens;
+mod ui_terminal;
