@@ -9,7 +9,11 @@ mod support;
 #[allow(dead_code)]
 mod terminal;
 
+#[allow(dead_code)]
+mod plan_builder;
+
 mod architecture;
 mod harness;
 mod kit;
+mod machine;
 mod mini_kit;
