@@ -9,9 +9,13 @@ mod support;
 #[allow(dead_code)]
 mod terminal;
 
+#[allow(dead_code)]
+mod plan_builder;
+
 mod architecture;
 mod harness;
 mod kit;
+mod machine;
 mod mini_kit;
 mod screenshots;
 mod ui_demo;
