@@ -11,9 +11,12 @@ mod terminal;
 
 #[allow(dead_code)]
 mod plan_builder;
+#[allow(dead_code)]
+mod stage;
 
 mod architecture;
 mod harness;
 mod kit;
 mod machine;
 mod mini_kit;
+mod rehearse;
