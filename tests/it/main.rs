@@ -15,8 +15,14 @@ mod plan_builder;
 mod stage;
 
 mod architecture;
+mod crash;
 mod harness;
 mod kit;
 mod machine;
 mod mini_kit;
 mod rehearse;
+mod screenshots;
+mod ui_demo;
+mod ui_keys;
+mod ui_screens;
+mod ui_terminal;
