@@ -79,6 +79,8 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
             format!("{} {} on {}: {}; expected: {}", finding.verdict, finding.check, finding.target, finding.observed, finding.expected);
         if json { note(&line) } else { print(&format!("{line}\n  do: {}\n", finding.remedy))? }
     }
+    // Before there is a run there is nothing to retry.
+    let verb = if gate.is_open() { "retry" } else { "check" };
     let exit = if gate.is_open() {
         let client = setup.open_run(&prepared.project, prepared.plan, prepared.secrets, false)?;
         client.send(Command::Run(Selection::default()));
@@ -89,7 +91,7 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
     let state = common.state_dir.unwrap_or_default();
     note(&format!("REHEARSAL in {}", state.parent().unwrap_or(&state).display()));
     if exit != Exit::Done {
-        note(&format!("go on: mosip-setup retry --state-dir {}", state.display()));
+        note(&format!("go on: mosip-setup {verb} --state-dir {}", state.display()));
     }
     Ok(exit)
 }
