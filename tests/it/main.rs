@@ -10,6 +10,7 @@ mod support;
 mod terminal;
 
 mod architecture;
+mod docs;
 mod harness;
 mod kit;
 mod mini_kit;
