@@ -23,8 +23,7 @@ use serde_json::{Value, json};
 use crate::support::{Place, repository};
 
 const GUIDE: &str = "docs/profile.md";
-const PAGES: &[&str] =
-    &["README.md", "CHANGELOG.md", "docs/operators-guide.md", "docs/profile.md", "docs/design.md", "docs/preflight.md"];
+const PAGES: &[&str] = &["README.md", "CHANGELOG.md", "docs/operators-guide.md", "docs/profile.md", "docs/design.md", "docs/preflight.md"];
 
 fn page(name: &str) -> String {
     fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -118,11 +117,8 @@ fn every_kind_has_an_example() {
         .flat_map(|phase| &phase.steps)
         .map(|step| outer_name(&serde_json::to_value(&step.action).unwrap()))
         .collect();
-    let files: BTreeSet<String> = profiles
-        .iter()
-        .flat_map(|profile| &profile.files)
-        .map(|file| outer_name(&serde_json::to_value(&file.origin).unwrap()))
-        .collect();
+    let files: BTreeSet<String> =
+        profiles.iter().flat_map(|profile| &profile.files).map(|file| outer_name(&serde_json::to_value(&file.origin).unwrap())).collect();
     for (what, all, shown) in [
         ("field", known::<FieldKind>(json!("?")), fields),
         ("check", known::<CheckKind>(json!({ "kind": "?" })), checks),
@@ -178,12 +174,12 @@ fn every_kind_and_every_key_is_explained() {
     let list = |names: &str| names.split_whitespace().map(str::to_owned).collect();
     wanted.push(("## The top of the file", list("schema id title summary extends remove")));
     wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy")));
-    wanted.push(("## Files", list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless")));
-    wanted.push(("## Phases", list("id title help needs after reads expect_minutes skip when step")));
     wanted.push((
-        "## Steps",
-        list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts slow_after_minutes"),
+        "## Files",
+        list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless"),
     ));
+    wanted.push(("## Phases", list("id title help needs after reads expect_minutes skip when step")));
+    wanted.push(("## Steps", list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts slow_after_minutes")));
     wanted.push(("### Conditions", vec!["when".into()]));
     for name in known::<Condition>(unknown()) {
         assert!(section(&text, "### Conditions").contains(&format!("{name} = ")), "{name}");
@@ -232,7 +228,8 @@ fn the_documents_name_commands_and_options_that_exist() {
     let (_, commands) = root.split_once("Commands:\n").expect("a list of commands");
     let (commands, _) = commands.split_once("\n\n").expect("the end of the list");
     let name = Regex::new(r"(?m)^  ([a-z]+)").unwrap();
-    let verbs: BTreeSet<&str> = name.captures_iter(commands).map(|found| found.get(1).unwrap().as_str()).filter(|verb| *verb != "help").collect();
+    let verbs: BTreeSet<&str> =
+        name.captures_iter(commands).map(|found| found.get(1).unwrap().as_str()).filter(|verb| *verb != "help").collect();
     let call = Regex::new(r"mosip-setup ((?:--[a-z-]+|[a-z]+)(?: [^`\n;|]*)?)").unwrap();
     let option = Regex::new(r"--[a-z][a-z-]*").unwrap();
     let mut named = BTreeSet::new();
@@ -332,7 +329,7 @@ fn generated_tables_are_as_the_code_says() {
         }
     }
     assert!(stale.is_empty(), "stale tables in {stale:?}: MOSIP_SETUP_WRITE_DOCS=1 cargo test --test it docs");
-    assert!(seen.contains("checks") && seen.contains("keys Run"), "{seen:?}");
+    assert!(seen.contains("checks") && seen.contains("keys Run LogFull"), "{seen:?}");
 }
 
 fn generated(what: &str) -> String {
@@ -397,10 +394,15 @@ fn machines(profile: &Profile) -> String {
 
 fn dns(profile: &Profile) -> String {
     let plain = |text: &str| {
-        [("${domain}", "DOMAIN"), ("${rancher_host}", "rancher.DOMAIN"), ("${role.nginx.first}", "MOSIP nginx, private"),
-         ("${role.nginx-observation.first}", "observation nginx, private"), ("${public_api_address}", "MOSIP nginx, public")]
-            .into_iter()
-            .fold(text.to_owned(), |text, (name, words)| text.replace(name, words))
+        [
+            ("${domain}", "DOMAIN"),
+            ("${rancher_host}", "rancher.DOMAIN"),
+            ("${role.nginx.first}", "MOSIP nginx, private"),
+            ("${role.nginx-observation.first}", "observation nginx, private"),
+            ("${public_api_address}", "MOSIP nginx, public"),
+        ]
+        .into_iter()
+        .fold(text.to_owned(), |text, (name, words)| text.replace(name, words))
     };
     let mut text = "| name | leads to | as | without it |\n|---|---|---|---|\n".to_owned();
     for check in &profile.checks {
