@@ -90,6 +90,31 @@ async fn look_up(config: ResolverConfig, options: ResolverOpts, name: &str) -> D
     }
 }
 
+/// The TXT values of a name, past every cache of our own.
+///
+/// # Errors
+/// Why there are none.
+pub async fn texts(name: &str, limit: Duration) -> Result<Vec<String>, String> {
+    let (config, mut options) =
+        hickory_resolver::system_conf::read_system_conf().map_err(|error| format!("/etc/resolv.conf cannot be used: {error}"))?;
+    options.cache_size = 0;
+    options.timeout = limit / 3;
+    let full = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))).map_err(|_| format!("'{name}' is not a DNS name"))?;
+    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build();
+    let resolver = resolver.map_err(|error| error.to_string())?;
+    let found = match tokio::time::timeout(limit, resolver.lookup(full, RecordType::TXT)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => return Ok(Vec::new()),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err("no answer".to_owned()),
+    };
+    let text = |data: &RData| match data {
+        RData::TXT(text) => Some(text.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect::<String>()),
+        _ => None,
+    };
+    Ok(found.answers().iter().filter_map(|record| text(&record.data)).collect())
+}
+
 /// The addresses a hosts file gives for a name.
 fn in_hosts_file(text: &str, name: &str) -> Vec<IpAddr> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());

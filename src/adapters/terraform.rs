@@ -120,12 +120,7 @@ impl Root {
             return None;
         }
         let longest = self.running.iter().max_by_key(|(_, elapsed)| **elapsed);
-        let doing = longest.map_or_else(
-            || self.doing.clone(),
-            |(address, elapsed)| {
-                if *elapsed > 0 { format!("{address} ({elapsed} s)") } else { address.clone() }
-            },
-        );
+        let doing = longest.map_or_else(|| self.doing.clone(), |(address, _)| address.clone());
         let part = |(module, (begun, done)): (&String, &(u64, u64))| {
             let name = if module.is_empty() { "root".to_owned() } else { module.clone() };
             (name, format!("{done}/{begun}"))
@@ -175,7 +170,7 @@ mod tests {
         ]);
         let progress = root.take_progress().unwrap();
         assert_eq!((progress.done, progress.total), (0, 2));
-        assert_eq!(progress.doing, "module.a[0].x.y (20 s)");
+        assert_eq!(progress.doing, "module.a[0].x.y");
         assert_eq!(progress.parts["module.a[0]"], "0/1");
         assert!(root.take_progress().is_none());
         assert!(text.starts_with("Terraform 1.11.4\n") && text.ends_with("not json\n"), "{text}");

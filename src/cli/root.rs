@@ -10,6 +10,7 @@ use color_eyre::Report;
 use super::common::{Common, Failure, Outcome, note};
 use super::{check, fetch, new, plan, profiles, rehearse, render, run, screen, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
+use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
 use crate::engine::{rehearsal, runner};
 use crate::exit::Exit;
@@ -94,6 +95,12 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             Ok(Some(Exit::Done))
         }
         Some(ON_TERMINAL) => Err(become_on_terminal(rest).into()),
+        Some(acme_hook::VERB) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let challenge = Challenge::from_environment(|name| std::env::var(name).ok())?;
+            runtime.block_on(acme_hook::run(&challenge))?;
+            Ok(Some(Exit::Done))
+        }
         Some(rehearsal::VERB) => {
             let (speed, path) =
                 (rest.first().and_then(|speed| speed.parse().ok()).unwrap_or(1.0), rest.get(1).map(String::as_str).unwrap_or_default());
@@ -114,7 +121,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Plan(args)) => return plan::run(args, common),
         Some(Verb::Render(args)) => return render::run(args, common),
         Some(Verb::Check(args)) => check_site(args, common).await,
-        Some(Verb::Run(args)) if args.wants_screen(common) => screen::wizard(common).await,
+        Some(Verb::Run(args)) if args.wants_screen(common) => screen::wizard(common, true).await,
         Some(Verb::Run(args)) => run::run(args, common).await,
         Some(Verb::Status) => watch::status(common),
         Some(Verb::Logs(args)) => watch::logs(args, common),
@@ -123,7 +130,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Answer(args)) => run::answer(args, common).await,
         Some(Verb::Rehearse(args)) if args.headless => rehearse::headless(args, common.json).await,
         Some(Verb::Rehearse(args)) => screen::rehearse(args).await,
-        None => screen::wizard(common).await,
+        None => screen::wizard(common, false).await,
     };
     match outcome {
         Ok(exit) => Ok(exit),

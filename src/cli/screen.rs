@@ -11,11 +11,11 @@ use crate::exit::Exit;
 use crate::ui::shell::{UiOptions, run};
 use crate::ui::theme::Look;
 
-/// The wizard: opens the site named, or offers the one used last.
+/// The wizard: opens the site named, or offers the one used last; with `open_run` at its open run, where there is one.
 ///
 /// # Errors
 /// There is no terminal, or the state folder cannot be used.
-pub async fn wizard(common: &Common) -> Outcome {
+pub async fn wizard(common: &Common, open_run: bool) -> Outcome {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(Failure::usage(
             "the wizard needs a terminal. Without one: 'mosip-setup new' writes a site file, 'check', 'plan' and 'run --yes' do the rest; see --help",
@@ -23,7 +23,7 @@ pub async fn wizard(common: &Common) -> Outcome {
     }
     let setup = common.setup()?;
     let site = common.site.clone().or_else(|| setup.rehearsal.as_ref().map(|rehearsal| rehearsal.site()));
-    show(setup, site).await
+    show(setup, site, open_run).await
 }
 
 /// The rehearsal in the full screen.
@@ -35,7 +35,7 @@ pub async fn rehearse(args: &RehearseArgs) -> Outcome {
         return Err(Failure::usage("the rehearsal's wizard needs a terminal; without one: rehearse --headless"));
     }
     let (common, setup) = stage(args)?;
-    let exit = show(setup, common.site).await;
+    let exit = show(setup, common.site, false).await;
     let state = common.state_dir.unwrap_or_default();
     note(&format!(
         "REHEARSAL in {}; look at it again: mosip-setup --state-dir {}",
@@ -45,8 +45,8 @@ pub async fn rehearse(args: &RehearseArgs) -> Outcome {
     exit
 }
 
-async fn show(setup: Setup, site: Option<PathBuf>) -> Outcome {
-    let options = UiOptions { rehearsal: setup.rehearsal.is_some(), site, look: Look::detect(|name| std::env::var(name).ok()) };
+async fn show(setup: Setup, site: Option<PathBuf>, open_run: bool) -> Outcome {
+    let options = UiOptions { rehearsal: setup.rehearsal.is_some(), site, open_run, look: Look::detect(|name| std::env::var(name).ok()) };
     let exited = run(Box::new(SetupDesk::new(setup)), options).await?;
     if !exited.text.is_empty() {
         print(&format!("{}\n", exited.text.trim_end()))?;

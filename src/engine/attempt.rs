@@ -18,6 +18,9 @@ use crate::run::event::{Outcome, Progress};
 /// The hidden verb that runs an attempt; its specification comes on stdin.
 pub const VERB: &str = "__attempt";
 
+/// The environment variable in which a child finds the folder of its attempt.
+pub const ATTEMPT_VARIABLE: &str = "MOSIP_SETUP_ATTEMPT";
+
 /// What an attempt is told. It comes through a pipe and is never written down: it holds secrets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AttemptSpec {

@@ -1,5 +1,6 @@
 //! Executes a plan: effects through adapters; owns the journal.
 
+pub mod acme_hook;
 pub mod attempt;
 pub mod checks;
 pub mod client;

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::attempt::{AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder};
+use super::attempt::{
+    ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
+};
 use super::pump::{Pump, Pumped};
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
@@ -86,7 +88,9 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         }
         let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
-        let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &command.env, terminal };
+        let mut env = command.env.clone();
+        env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
+        let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
         let started = match start(&begin) {
             Ok(started) => started,
             Err(error) => return not_started(command, &typed, &error),

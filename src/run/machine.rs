@@ -167,11 +167,22 @@ pub struct Machine {
     gated: BTreeSet<PhaseId>,
     needed: Option<StepRef>,
     stopping: Option<String>,
+    adopted: Adopted,
+}
+
+/// Whether the step under way was begun by an earlier engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Adopted {
+    No,
+    /// It was, and nobody has asked for anything yet.
+    Alone,
+    /// It was, and the operator asked to go on.
+    Wanted,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { queue: Vec::new(), doing: Doing::Halted, gated: BTreeSet::new(), needed: None, stopping: None }
+        Self { queue: Vec::new(), doing: Doing::Halted, gated: BTreeSet::new(), needed: None, stopping: None, adopted: Adopted::No }
     }
 }
 
@@ -227,6 +238,7 @@ impl Machine {
                 }
                 self.gated.insert(step.phase.clone());
                 self.doing = Doing::Step(step, attempt);
+                self.adopted = Adopted::Alone;
                 Vec::new()
             }
         }
@@ -358,8 +370,11 @@ impl Machine {
             _ => Vec::new(),
         };
         let stopped = matches!(outcome, Outcome::Stopped { .. });
+        let adopted = std::mem::replace(&mut self.adopted, Adopted::No);
+        // Cut off before the operator asked to go on: the decision table says how.
+        let goes_on = adopted == Adopted::Wanted && matches!(outcome, Outcome::Interrupted { .. }) && self.queue.contains(&step.phase);
         let mut effects = vec![record(Event::StepFinished { step: step.clone(), attempt, outcome, took_ms, log_bytes })];
-        if success {
+        if success || (goes_on && self.stopping.is_none()) {
             return effects;
         }
         if !destroys.is_empty() && self.stopping.is_none() {
@@ -385,6 +400,17 @@ impl Machine {
     fn command(&mut self, state: &State, command: Command, by: String) -> Vec<Effect> {
         match command {
             Command::Run(selection) => {
+                if let (Doing::Step(step, _), true) = (&self.doing, self.adopted != Adopted::No) {
+                    return match select(state, &selection) {
+                        Ok(phases) => {
+                            self.gated = BTreeSet::from([step.phase.clone()]);
+                            self.queue.clone_from(&phases);
+                            self.adopted = Adopted::Wanted;
+                            vec![record(Event::OperatorDecided { decision: Decided::Run { phases }, by })]
+                        }
+                        Err(message) => vec![Effect::Reject(message)],
+                    };
+                }
                 if self.is_busy() {
                     return vec![Effect::Reject("a phase is running already".into())];
                 }
@@ -442,6 +468,10 @@ impl Machine {
     }
 
     fn retry(&mut self, state: &State, phase: PhaseId, from_start: bool, by: String) -> Vec<Effect> {
+        if self.adopted != Adopted::No && !from_start && matches!(&self.doing, Doing::Step(step, _) if step.phase == phase) {
+            self.adopted = Adopted::Wanted;
+            return vec![record(Event::OperatorDecided { decision: Decided::Retry { phase, from_start }, by })];
+        }
         if self.is_busy() {
             return vec![Effect::Reject("a phase is running already".into())];
         }

@@ -16,7 +16,8 @@ use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
 use super::{
-    advanced, form, help, machines, popup, preflight, preflight_view, review, review_view, run, run_view, start, summary, widgets,
+    advanced, form, help, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view, start, summary,
+    widgets,
 };
 use crate::engine::client::Update;
 use crate::run::machine;
@@ -161,8 +162,9 @@ impl Model {
         }
     }
 
-    /// What is done first: the overview, and a site where one was named.
-    pub fn begin(&mut self, site: Option<&Path>) -> Vec<Command> {
+    /// What is done first: the overview, a site where one was named, and its open run where `open_run` says so.
+    pub fn begin(&mut self, site: Option<&Path>, open_run: bool) -> Vec<Command> {
+        self.start.resume = open_run && site.is_some();
         let mut commands = vec![Command::LoadOverview];
         if let Some(path) = site {
             self.busy = Some(format!("Reading {}", path.display()));
@@ -184,6 +186,17 @@ impl Model {
             Screen::Review => self.review.context(),
             Screen::Run => self.run.as_ref().map_or(Context::Start, Run::context),
             Screen::Summary => Context::Summary,
+        }
+    }
+
+    /// The screen's own context while a button of it has the focus.
+    #[must_use]
+    pub fn behind_buttons(&self) -> Context {
+        match self.screen {
+            Screen::Site => Context::Sections,
+            Screen::Preflight => Context::Preflight,
+            Screen::Review => Context::Review,
+            _ => Context::Buttons,
         }
     }
 
@@ -269,7 +282,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 
 fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     let context = model.context();
-    let Some(action) = keymap::action(context, key) else {
+    // On a button the keys of its screen hold as well.
+    let behind = if context == Context::Buttons { model.behind_buttons() } else { context };
+    let Some(action) = keymap::action(context, key).or_else(|| keymap::action(behind, key)) else {
         return type_key(model, key);
     };
     match action {
@@ -278,13 +293,13 @@ fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             Vec::new()
         }
         Action::Quit => quit(model),
-        _ if !model.popups.is_empty() => popup::act(model, action),
+        _ if !model.popups.is_empty() => popup_keys::act(model, action),
         _ => match model.screen {
             Screen::Start => start::act(model, action),
             Screen::Site => form::act(model, action),
             Screen::Preflight => preflight::act(model, action),
             Screen::Review => review::act(model, action),
-            Screen::Run => run::act(model, action),
+            Screen::Run => run_keys::act(model, action),
             Screen::Summary => summary::act(model, action),
         },
     }
@@ -292,7 +307,7 @@ fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 
 fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     if !model.popups.is_empty() {
-        return popup::type_key(model, key);
+        return popup_keys::type_key(model, key);
     }
     if model.screen == Screen::Site {
         match model.context() {
@@ -307,7 +322,7 @@ fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 
 fn paste(model: &mut Model, text: &str) -> Vec<Command> {
     if !model.popups.is_empty() {
-        popup::paste(model, text);
+        popup_keys::paste(model, text);
     } else if model.screen == Screen::Site {
         match model.context() {
             Context::TextField => form::paste(model, text),
@@ -417,6 +432,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
                 Screen::Summary => summary::view(model, frame, body),
             }
         }
+        let area = super::layout::page(area, model.rehearsal).body;
         let depth = model.popups.len();
         for (number, popup) in model.popups.iter().enumerate() {
             match popup {

@@ -21,7 +21,6 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
     let button_rows = if columns < 68 { 2 } else { 1 };
     let [body, buttons] = Layout::vertical([Constraint::Min(1), Constraint::Length(button_rows)]).areas(area);
     let record = state.step(&step);
-    let title = state.plan.step(&step).map_or_else(|| step.to_string(), |planned| planned.title.clone());
 
     let mut lines: Vec<Line<'_>> = Vec::new();
     let mut say = |label: &str, body: &str, style: Style| {
@@ -31,11 +30,10 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
         }
     };
     say("what", &failure.message, if phase_state == PhaseState::Stopped { theme::warn() } else { theme::bad() });
-    let mut place = format!("{title} ({step}");
+    let mut place = step.to_string();
     if let Some(record) = record.filter(|record| record.attempts > 0) {
         place.push_str(&format!(", attempt {}", record.attempts));
     }
-    place.push(')');
     if !failure.hosts.is_empty() {
         place.push_str(&format!(", on {}", failure.hosts.join(", ")));
     }

@@ -98,11 +98,8 @@ fn fields(model: &mut Model, action: Action) -> Vec<Command> {
     let last = site.fields().len().saturating_sub(1);
     let context = site.context();
     match action {
-        Action::Up | Action::Previous if site.field == 0 => {
-            if action == Action::Previous {
-                site.part = Part::Sections;
-            }
-        }
+        Action::Previous if site.field == 0 => site.part = Part::Sections,
+        Action::Up if site.field == 0 => {}
         Action::Up | Action::Previous => site.field -= 1,
         Action::Down | Action::Next if site.field >= last => {
             after_content(site);

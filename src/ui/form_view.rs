@@ -12,11 +12,21 @@ use crate::install::field::{Field, FieldKind};
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(site) = &model.site else { return };
-    let left_width = if area.width < 100 { 24 } else { 28 };
+    let left_width = match area.width {
+        // A table needs the room of a narrow terminal for itself.
+        0..=99 if site.part == Part::Content && *site.section() == Section::Machines => 0,
+        0..=69 => 22,
+        70..=99 => 24,
+        _ => 28,
+    };
     let [main, buttons] = Layout::vertical([Constraint::Min(4), Constraint::Length(1)]).areas(area);
-    let [left, gap, right] = Layout::horizontal([Constraint::Length(left_width), Constraint::Length(3), Constraint::Min(20)]).areas(main);
-    widgets::divider(frame, gap);
-    sections(site, frame, left);
+    let [left, gap, right] =
+        Layout::horizontal([Constraint::Length(left_width), Constraint::Length(if left_width == 0 { 1 } else { 3 }), Constraint::Min(20)])
+            .areas(main);
+    if left_width > 0 {
+        widgets::divider(frame, gap);
+        sections(site, frame, left);
+    }
     let help_rows = if area.height >= 30 { 8 } else { 5 };
     let [content, help] = Layout::vertical([Constraint::Min(3), Constraint::Length(help_rows)]).areas(right);
     match site.section() {
@@ -28,11 +38,11 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Section::Advanced => advanced_view::view(site, frame, content, help),
     }
     let focus = (site.part == Part::Buttons).then_some(site.button);
-    frame.render_widget(widgets::buttons(&BUTTONS, focus), widgets::inset(buttons, left_width + 3, 0));
+    frame.render_widget(widgets::buttons(&BUTTONS, focus), widgets::inset(buttons, left_width.max(14) + 3, 0));
     let wrong = site.problems.len();
     let said =
         if wrong == 0 { Span::styled(" ✓ complete", theme::good()) } else { Span::styled(format!(" {wrong} to do"), theme::faint()) };
-    frame.render_widget(Line::from(said), Rect { width: left_width, ..buttons });
+    frame.render_widget(Line::from(said), Rect { width: 20.min(buttons.width), ..buttons });
 }
 
 fn sections(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {

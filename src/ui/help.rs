@@ -14,10 +14,10 @@ pub fn view(context: Context, top: usize, frame: &mut Frame<'_>, area: Rect) {
     for part in [context, Context::Anywhere] {
         lines.push(Line::from(Span::styled(part.title(), theme::heading())));
         for (keys, sentence) in keymap::help(part) {
-            let mut pieces = text::wrap(sentence, usize::from(columns).saturating_sub(18)).into_iter();
+            let mut pieces = text::wrap(sentence, usize::from(columns).saturating_sub(23)).into_iter();
             let first = pieces.next().unwrap_or_default();
-            lines.push(Line::from(vec![Span::styled(format!("  {}", text::fit(&keys, 16)), theme::key()), Span::raw(first)]));
-            lines.extend(pieces.map(|piece| Line::from(format!("{:18}{piece}", ""))));
+            lines.push(Line::from(vec![Span::styled(format!("  {}", text::fit(&keys, 21)), theme::key()), Span::raw(first)]));
+            lines.extend(pieces.map(|piece| Line::from(format!("{:23}{piece}", ""))));
         }
         lines.push(Line::default());
     }
@@ -32,9 +32,9 @@ pub fn view(context: Context, top: usize, frame: &mut Frame<'_>, area: Rect) {
     ];
     lines.push(Line::from(Span::styled("Marks", theme::heading())));
     lines.extend(
-        legend.into_iter().map(|(glyph, word, style)| Line::from(vec![Span::styled(format!("  {glyph:<16}"), style), Span::raw(word)])),
+        legend.into_iter().map(|(glyph, word, style)| Line::from(vec![Span::styled(format!("  {glyph:<21}"), style), Span::raw(word)])),
     );
-    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.height.saturating_sub(6));
+    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
     let inner = widgets::popup(frame, area, "Help", columns, rows, theme::accent());
     widgets::paged(frame, inner, lines, top);
 }

@@ -85,6 +85,9 @@ mod tests {
             assert!(line.key(KeyEvent::from(KeyCode::Char(letter))));
         }
         assert_eq!(line.text(), "mosip exampleqनም名");
+        for _ in 0..4 {
+            line.key(KeyEvent::from(KeyCode::Backspace));
+        }
         line.key(KeyEvent::new(KeyCode::Char('w'), KeyModifiers::CONTROL));
         assert_eq!(line.text(), "mosip ");
         assert!(line.at_end() && !line.key(KeyEvent::from(KeyCode::Tab)));

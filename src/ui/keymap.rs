@@ -195,16 +195,16 @@ const SPACE: Key = c(' ');
 /// The table.
 pub const TABLE: &[Binding] = &[
     // --- everywhere ---
-    b(C::Anywhere, &[UP], A::Up, "", "Up"),
-    b(C::Anywhere, &[DOWN], A::Down, "", "Down"),
-    b(C::Anywhere, &[LEFT], A::Left, "", "Left"),
-    b(C::Anywhere, &[RIGHT], A::Right, "", "Right"),
-    b(C::Anywhere, &[TAB], A::Next, "", "Next part"),
-    b(C::Anywhere, &[k(KeyCode::BackTab)], A::Previous, "", "Previous part"),
-    b(C::Anywhere, &[k(KeyCode::PageUp)], A::PageUp, "", "A page up"),
-    b(C::Anywhere, &[k(KeyCode::PageDown)], A::PageDown, "", "A page down"),
-    b(C::Anywhere, &[k(KeyCode::Home)], A::Home, "", "To the beginning"),
-    b(C::Anywhere, &[k(KeyCode::End)], A::End, "", "To the end"),
+    b(C::Anywhere, &[UP], A::Up, "", "Move"),
+    b(C::Anywhere, &[DOWN], A::Down, "", "Move"),
+    b(C::Anywhere, &[LEFT], A::Left, "", "Move"),
+    b(C::Anywhere, &[RIGHT], A::Right, "", "Move"),
+    b(C::Anywhere, &[TAB], A::Next, "", "Next part; Shift-Tab: the one before"),
+    b(C::Anywhere, &[k(KeyCode::BackTab)], A::Previous, "", "Next part; Shift-Tab: the one before"),
+    b(C::Anywhere, &[k(KeyCode::PageUp)], A::PageUp, "", "A page, the beginning, the end"),
+    b(C::Anywhere, &[k(KeyCode::PageDown)], A::PageDown, "", "A page, the beginning, the end"),
+    b(C::Anywhere, &[k(KeyCode::Home)], A::Home, "", "A page, the beginning, the end"),
+    b(C::Anywhere, &[k(KeyCode::End)], A::End, "", "A page, the beginning, the end"),
     b(C::Anywhere, &[ENTER], A::Enter, "", "Take, open, go on"),
     b(C::Anywhere, &[SPACE], A::Toggle, "", "Switch, tick"),
     b(C::Anywhere, &[ESC], A::Back, "", "Back"),
@@ -273,18 +273,18 @@ pub const TABLE: &[Binding] = &[
     b(C::Review, &[ENTER], A::Enter, "", "Go to the buttons"),
     b(C::Review, &[ESC], A::Back, "preflight", "Back to the preflight"),
     // --- run ---
-    b(C::Run, &[c('c')], A::Continue, "go on", "Go on with the phases not done"),
-    b(C::Run, &[c('r')], A::Retry, "retry", "Run the phase again from the step that failed"),
-    b(C::Run, &[c('R')], A::RetryFromStart, "", "Run the phase again from its first step; asks first"),
-    b(C::Run, &[c('s')], A::Skip, "skip", "Go on without the phase; shows what that means and asks why"),
-    b(C::Run, &[c('a')], A::Answers, "answers", "Change answers, then come back"),
-    b(C::Run, &[c('e')], A::Shell, "", "A shell where the step works"),
     b(C::Run, &[c('x')], A::Stop, "stop", "Stop the run; asks first"),
     b(C::Run, &[c('f')], A::Full, "full log", "The log on the whole screen, without frames, to copy from"),
     b(C::Run, &[c('/')], A::Search, "search", "Search the log"),
-    b(C::Run, &[c('n')], A::FindNext, "", "Next match"),
-    b(C::Run, &[c('N')], A::FindPrevious, "", "Previous match"),
+    b(C::Run, &[c('c')], A::Continue, "go on", "Go on with the phases not done"),
+    b(C::Run, &[c('s')], A::Skip, "skip", "Go on without the phase; shows what that means and asks why"),
+    b(C::Run, &[c('r')], A::Retry, "retry", "Run the phase again from the step that failed"),
+    b(C::Run, &[c('a')], A::Answers, "answers", "Change answers, then come back"),
     b(C::Run, &[c('w')], A::Wrap, "wrap", "Wrap or cut long lines"),
+    b(C::Run, &[c('R')], A::RetryFromStart, "", "Run the phase again from its first step; asks first"),
+    b(C::Run, &[c('e')], A::Shell, "", "A shell where the step works"),
+    b(C::Run, &[c('N')], A::FindPrevious, "", "Previous match"),
+    b(C::Run, &[c('n')], A::FindNext, "", "Next match"),
     b(C::Run, &[c('k')], A::ScrollUp, "", "Log: a line up"),
     b(C::Run, &[c('j')], A::ScrollDown, "", "Log: a line down"),
     b(C::Run, &[c('g'), k(KeyCode::Home)], A::Home, "", "Log: to the beginning"),
@@ -396,7 +396,15 @@ pub fn footer(context: Context) -> Vec<(String, &'static str)> {
 pub fn help(context: Context) -> Vec<(String, &'static str)> {
     let of = |wanted: Context| TABLE.iter().filter(move |line| line.context == wanted);
     let names = |keys: &[Key]| keys.iter().map(|key| name(*key)).collect::<Vec<_>>().join(" ");
-    of(context).map(|line| (names(line.keys), line.help)).collect()
+    let mut lines: Vec<(String, &'static str)> = Vec::new();
+    for line in of(context) {
+        match lines.last_mut() {
+            // Keys that do the same stand together.
+            Some((keys, help)) if *help == line.help => *keys = format!("{keys} {}", names(line.keys)),
+            _ => lines.push((names(line.keys), line.help)),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -47,11 +47,12 @@ pub struct RunParts {
     pub progress: Rect,
 }
 
-/// Divides the run screen.
+/// Divides the run screen; `narrow` leaves more to the right side where there is little room.
 #[must_use]
-pub fn run(body: Rect) -> RunParts {
+pub fn run(body: Rect, narrow: bool) -> RunParts {
     let [main, rule, progress] = Layout::vertical([Constraint::Min(3), Constraint::Length(1), Constraint::Length(2)]).areas(body);
     let left = match main.width {
+        0..=89 if narrow => 26,
         0..=89 => 34,
         90..=139 => 46,
         _ => 58,
@@ -66,7 +67,10 @@ pub fn run(body: Rect) -> RunParts {
 pub fn log_rows(model: &Model) -> usize {
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     let full = model.run.as_ref().is_some_and(|run| run.full);
-    let height =
-        if full { area.height.saturating_sub(1 + u16::from(model.rehearsal)) } else { run(page(area, model.rehearsal).body).pane.height };
+    let height = if full {
+        area.height.saturating_sub(1 + u16::from(model.rehearsal))
+    } else {
+        run(page(area, model.rehearsal).body, false).pane.height
+    };
     usize::from(height.max(1))
 }

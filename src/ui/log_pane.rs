@@ -156,7 +156,7 @@ impl LogPane {
     /// Where the window stands in the log, percent.
     #[must_use]
     pub fn percent(&self) -> u64 {
-        if self.window.size == 0 { 100 } else { self.window.end_offset.min(self.window.size) * 100 / self.window.size }
+        (self.window.end_offset.min(self.window.size) * 100).checked_div(self.window.size).unwrap_or(100)
     }
 }
 

@@ -8,13 +8,18 @@ use super::machines::{COLUMNS, Column};
 use super::site::{Part, SiteForm};
 use super::{text, theme, widgets};
 
-fn widths(site: &SiteForm, room: usize) -> [usize; 6] {
+/// Blanks between two columns.
+fn gap(area: Rect) -> usize {
+    if area.width < 76 { 1 } else { 2 }
+}
+
+fn widths(site: &SiteForm, room: usize, gap: usize) -> [usize; 6] {
     let widest = |column: Column, least: usize, most: usize| {
         let own = site.draft.machines.iter().map(|machine| text::width(&column.text(machine))).max().unwrap_or(0);
         own.clamp(least, most)
     };
     let name = widest(Column::Name, 6, 16);
-    let fixed = name + 15 + 4 + 5;
+    let fixed = name + 15 + 4 + 5 * gap;
     let public = widest(Column::Public, 14, 24);
     let user = widest(Column::User, 8, 12);
     let left = room.saturating_sub(fixed);
@@ -28,11 +33,11 @@ fn widths(site: &SiteForm, room: usize) -> [usize; 6] {
 pub fn view(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, help: Rect) {
     let area = widgets::inset(area, 0, 1);
     let focus = site.part == Part::Content;
-    let widths = widths(site, usize::from(area.width).saturating_sub(3));
+    let widths = widths(site, usize::from(area.width).saturating_sub(3), gap(area));
     let mut spans = vec![Span::raw("  ")];
     for (column, width) in COLUMNS.iter().zip(widths) {
         spans.push(Span::styled(text::fit(column.title(), width), theme::faint()));
-        spans.push(Span::raw(" "));
+        spans.push(Span::raw(" ".repeat(gap(area))));
     }
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
     frame.render_widget(Line::from(spans), head);
@@ -101,7 +106,7 @@ fn machine_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, row: usize, 
                 put(frame, x, width, Span::styled(shown, style));
             }
         }
-        x = x.saturating_add(u16::try_from(width + 1).unwrap_or(0)).min(area.right());
+        x = x.saturating_add(u16::try_from(width + gap(area)).unwrap_or(0)).min(area.right());
     }
 }
 

@@ -45,6 +45,10 @@ fn summary(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let ignored = preflight.findings().filter(|finding| finding.ignored.is_some()).count();
     let mut spans = vec![Span::raw(" ")];
     let mut put = |glyph: &str, count: usize, word: &str, style: Style| {
+        // What is not there is not counted, but for the two that matter most.
+        if count == 0 && !matches!(word, "fail" | "pass") {
+            return;
+        }
         let style = if count == 0 { theme::faint() } else { style };
         spans.push(Span::styled(format!("{glyph} {count} {word}   "), style));
     };
@@ -60,7 +64,9 @@ fn summary(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let name = if preflight.filter == Filter::NotGreen { "not green" } else { "blocking" };
         spans.push(Span::styled(format!(" only {name} "), theme::found()));
     }
-    frame.render_widget(Line::from(spans), area);
+    let line = Line::from(spans);
+    let used = line.width();
+    frame.render_widget(line, area);
     let known = preflight.cells.len();
     let right = match (preflight.running, preflight.watching, preflight.ended) {
         (true, _, _) => Span::styled(format!("▶ checking {} of {known} ", preflight.judged.min(known)), theme::busy()),
@@ -71,6 +77,8 @@ fn summary(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         (false, _, Some(ended)) => Span::styled(format!("checked at {} UTC ", popup::clock(ended)), theme::faint()),
         _ => Span::raw(""),
     };
+    let room = usize::from(area.width).saturating_sub(used);
+    let right = if right.width() <= room { right } else { Span::styled(text::cut(right.content.trim_end(), room), right.style) };
     let width = u16::try_from(right.width()).unwrap_or(0).min(area.width);
     frame.render_widget(right, Rect::new(area.right() - width, area.y, width, 1));
 }
@@ -98,8 +106,7 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
                 let mut spans = vec![Span::styled(format!(" {}", text::fit(name, title_width + 2)), theme::heading())];
                 if *name == "Machines" {
                     for machine in &machines {
-                        // The end of a name tells machines apart.
-                        let shown: String = machine.chars().skip(machine.chars().count().saturating_sub(cell - 1)).collect();
+                        let shown = short_name(machine, &machines, cell - 1);
                         spans.push(Span::styled(text::fit(&shown, cell), theme::faint()));
                     }
                 }
@@ -147,6 +154,13 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
         lines.push(nothing(preflight));
     }
     widgets::scrolled(frame, area, lines, at);
+}
+
+/// As much of a name as there is room for: its beginning, or its end where that is what tells machines apart.
+fn short_name(name: &str, all: &[&str], room: usize) -> String {
+    let head: String = name.chars().take(room).collect();
+    let alike = all.iter().filter(|other| other.starts_with(&head)).count();
+    if alike < 2 || head == name { head } else { name.chars().skip(name.chars().count().saturating_sub(room)).collect() }
 }
 
 fn nothing(preflight: &Preflight) -> Line<'static> {

@@ -16,7 +16,7 @@ use crate::run::state::{PhaseState, State, StepRecord};
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     let Some(run) = &model.run else { return };
-    let parts = layout::run(body);
+    let parts = layout::run(body, run.shows_failure());
     widgets::divider(frame, parts.gap);
     widgets::rule(frame, parts.rule);
     let Some(state) = &run.state else {
@@ -238,7 +238,9 @@ fn progress(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area
             (done, total, unit) if total > 0 => format!(" {done} of {total} {unit}"),
             _ => String::new(),
         };
-        let right = format!("{counted}  {}  phase {} of {total} ", text::duration(elapsed(model.now, record)), (settled + 1).min(total));
+        let time = text::duration(elapsed(model.now, record));
+        let of = if columns < 72 { String::new() } else { format!("  phase {} of {total}", (settled + 1).min(total)) };
+        let right = format!("{counted}  {time}{of} ");
         let bar_width = (columns / 4).clamp(10, 40);
         let room = columns.saturating_sub(text::width(&right) + bar_width + 3);
         first.push(Span::styled(format!(" {} ", text::fit(&title, room)), theme::heading()));

@@ -10,6 +10,7 @@ use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -32,7 +33,9 @@ pub struct UiOptions {
     pub rehearsal: bool,
     /// A site file to open at once.
     pub site: Option<PathBuf>,
-    /// What the terminal can show; none: read from the environment with [`Look::detect`] by the caller, or the default.
+    /// Whether the site's open run is taken up at once.
+    pub open_run: bool,
+    /// What the terminal can show, as [`Look::detect`] reads it from the environment.
     pub look: Look,
 }
 
@@ -52,16 +55,16 @@ pub struct Exited {
 pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Result<Exited> {
     let size = crossterm::terminal::size()?;
     let guard = Terminal::take()?;
-    let mut screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    screen.clear()?;
+    let mut screen = fresh()?;
     let (reply, mut told) = Reply::channel();
     let mut keys = EventStream::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut client: Option<Client> = None;
     let mut model = Model::new(size, options.look, options.rehearsal, Timestamp::now());
-    let mut commands = model.begin(options.site.as_deref());
-    let mut drawn = Instant::now() - FRAME;
+    let mut commands = model.begin(options.site.as_deref(), options.open_run);
+    let mut drawn: Option<Instant> = None;
+    let mut gone = false;
     let mut ticked = Instant::now();
     loop {
         for command in commands.drain(..) {
@@ -71,6 +74,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                         client.send(*command);
                     }
                 }
+                Command::Copy(_) | Command::Notify(_) if gone => {}
                 Command::Copy(text) => write_out(&copy_sequence(&text))?,
                 Command::Notify(text) => write_out(&notify_sequence(&text))?,
                 Command::Quit => model.leaving = Leaving::Now,
@@ -81,7 +85,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     let outcome = tokio::task::block_in_place(|| desk.shell(&request));
                     guard.resume()?;
                     keys = EventStream::new();
-                    screen.clear()?;
+                    screen = fresh()?;
                     drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
                 }
                 other => desk.begin(other, &reply),
@@ -90,20 +94,25 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         if model.leaving == Leaving::Now {
             break;
         }
-        if model.dirty && drawn.elapsed() >= FRAME {
+        if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
-            drawn = Instant::now();
-            queue!(io::stdout(), BeginSynchronizedUpdate)?;
-            let outcome = screen.draw(|frame| app::view(&model, frame)).map(|_| ());
-            queue!(io::stdout(), EndSynchronizedUpdate)?;
-            io::stdout().flush()?;
-            outcome?;
+            drawn = Some(Instant::now());
+            if draw(&mut screen, &model).is_err() {
+                // As below: a terminal that takes nothing any more must not take the run with it.
+                gone = true;
+                commands = app::update(&mut model, Msg::Terminate);
+                continue;
+            }
         }
         let until_tick = Duration::from_millis(model.tick_milliseconds()).saturating_sub(ticked.elapsed());
-        let pause = if model.dirty { FRAME.saturating_sub(drawn.elapsed()).min(until_tick) } else { until_tick };
+        let pause = if model.dirty && !gone {
+            FRAME.saturating_sub(drawn.map_or(FRAME, |drawn| drawn.elapsed())).min(until_tick)
+        } else {
+            until_tick
+        };
         tokio::select! {
             biased;
-            event = keys.next() => match event {
+            event = keys.next(), if !gone => match event {
                 Some(Ok(event)) => {
                     let message = translate(event);
                     if matches!(message, Some(Msg::Resize(..))) {
@@ -111,18 +120,17 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     }
                     commands = message.map(|message| app::update(&mut model, message)).unwrap_or_default();
                 }
-                // The terminal is gone: what runs is asked to end, as on a hangup.
+                // The terminal is gone: what runs is asked to end, and nothing is drawn any more.
                 Some(Err(_)) | None => {
-                    model.leaving = Leaving::Stopping;
+                    gone = true;
                     commands = app::update(&mut model, Msg::Terminate);
-                    if client.is_none() || !model.run_is_busy() {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
             _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
-            _ = hangup.recv() => commands = app::update(&mut model, Msg::Terminate),
+            _ = hangup.recv(), if !gone => {
+                gone = true;
+                commands = app::update(&mut model, Msg::Terminate);
+            }
             Some(first) = told.recv() => {
                 commands = hear(&mut model, &mut client, first);
                 drain(&mut told, |message| commands.extend(hear(&mut model, &mut client, message)));
@@ -147,6 +155,24 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     drop(guard);
     let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
     Ok(Exited { text: summary::farewell(&model), run })
+}
+
+type Screen = ratatui::Terminal<CrosstermBackend<io::Stdout>>;
+
+/// An empty screen. Clearing it the usual way asks the terminal where its cursor is and fails where the answer is late: on a slow link.
+fn fresh() -> io::Result<Screen> {
+    let mut screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let (columns, rows) = crossterm::terminal::size()?;
+    screen.resize(Rect::new(0, 0, columns, rows))?;
+    Ok(screen)
+}
+
+fn draw(screen: &mut Screen, model: &Model) -> io::Result<()> {
+    queue!(io::stdout(), BeginSynchronizedUpdate)?;
+    let outcome = screen.draw(|frame| app::view(model, frame)).map(|_| ());
+    queue!(io::stdout(), EndSynchronizedUpdate)?;
+    io::stdout().flush()?;
+    outcome
 }
 
 async fn next_update(client: &mut Option<Client>) -> Option<Update> {

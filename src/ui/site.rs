@@ -41,7 +41,7 @@ impl Section {
         match self {
             Self::Fields(title) => title,
             Self::Machines => "Machines",
-            Self::Advanced => "Advanced",
+            Self::Advanced => "All settings",
         }
     }
 }

@@ -55,7 +55,8 @@ impl Start {
         let runs = sites.iter().enumerate().filter_map(|(number, site)| site.run.clone().map(|run| Offer::Resume(number, run)));
         let known = (0..sites.len()).map(Offer::Site);
         let new = (0..self.overview.profiles.len()).map(Offer::New);
-        runs.chain(known).chain(new).chain([Offer::Path]).collect()
+        // Who has no site yet begins with a new one.
+        if sites.is_empty() { new.chain([Offer::Path]).collect() } else { runs.chain(known).chain([Offer::Path]).chain(new).collect() }
     }
 
     /// The profile that the selected entry is about.
@@ -213,7 +214,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             Offer::Site(site) => ("Open a site", start.overview.sites[*site].title.clone(), String::new()),
             Offer::New(profile) => ("New site", start.overview.profiles[*profile].profile.title.clone(), String::new()),
             Offer::Path if start.overview.sites.is_empty() => ("Open a site", "A site file, by its path".into(), String::new()),
-            Offer::Path => (heading, "Another site file, by its path".into(), String::new()),
+            Offer::Path => ("Open a site", "Another site file, by its path".into(), String::new()),
         };
         if group != heading {
             if number > 0 {

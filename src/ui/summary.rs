@@ -29,13 +29,19 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
 /// One line of the summary: style and text, and how far it is indented.
 struct Said(Style, String, usize);
 
+fn count(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
 fn lines(state: &State) -> Vec<Said> {
     let mut said = Vec::new();
     let plan = &state.plan;
     let total: u64 = plan.phases.iter().map(|phase| state.phase_times(phase).1).sum();
     let of = |wanted: PhaseState| plan.phases.iter().filter(|phase| state.phase_state(phase) == wanted).count();
     let (head, style) = match state.summary() {
-        "done" if of(PhaseState::Skipped) > 0 => (format!("Done, without {} skipped phases", of(PhaseState::Skipped)), theme::warn()),
+        "done" if of(PhaseState::Skipped) > 0 => {
+            (format!("Done, but for {} skipped", count(of(PhaseState::Skipped), "phase")), theme::warn())
+        }
         "done" if of(PhaseState::Warned) > 0 => ("Done, with warnings".to_owned(), theme::warn()),
         "done" => ("Done".to_owned(), theme::good()),
         "failed" => ("Not done: a phase failed".to_owned(), theme::bad()),
@@ -67,7 +73,7 @@ fn lines(state: &State) -> Vec<Said> {
         for phase in such {
             let (glyph, _, style) = theme::phase(wanted);
             said.push(Said(style, format!("{glyph} {}", phase.title), 4));
-            said.push(Said(theme::text(), format!("  {}", state.phase_reason(phase)), 4));
+            said.push(Said(theme::text(), format!("  {}", state.phase_reason(phase)), 2));
         }
         said.push(Said(theme::text(), String::new(), 0));
     }
@@ -105,8 +111,9 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             continue;
         }
         // Lines after the first hang below the text.
-        let mut pieces = text::wrap(&line, columns.saturating_sub(2)).into_iter();
-        shown.extend(pieces.next().map(|piece| Line::from(Span::styled(piece, style))));
+        let indent = line.len() - line.trim_start().len();
+        let mut pieces = text::wrap(line.trim_start(), columns.saturating_sub(2 + indent)).into_iter();
+        shown.extend(pieces.next().map(|piece| Line::from(Span::styled(format!("{}{piece}", " ".repeat(indent)), style))));
         let rest = pieces.collect::<Vec<_>>().join(" ");
         if !rest.is_empty() {
             let narrow = columns.saturating_sub(hang + 2).max(20);

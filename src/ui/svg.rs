@@ -4,7 +4,7 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-const CELL: (f32, f32) = (9.0, 20.0);
+const CELL: (f32, f32) = (9.0, 18.0);
 const MARGIN: f32 = 14.0;
 const BACK: &str = "#14181d";
 const FORE: &str = "#d6dbe0";
@@ -83,7 +83,10 @@ fn texts(out: &mut String, cells: &[&Cell], row: u16) {
         let underlined = own.1.contains(Modifier::UNDERLINED);
         let shown = if underlined { piece.as_str() } else { piece.trim_end() };
         if !shown.trim().is_empty() || (underlined && !shown.is_empty()) {
-            let (x, y) = place(column, row);
+            // Blanks at the beginning are not drawn by every viewer: the text begins after them.
+            let blanks = if underlined { 0 } else { shown.len() - shown.trim_start().len() };
+            let shown = &shown[blanks..];
+            let (x, y) = place(column + blanks, row);
             let mut class = String::new();
             for (modifier, name) in [(Modifier::BOLD, "b"), (Modifier::ITALIC, "i"), (Modifier::UNDERLINED, "u")] {
                 if own.1.contains(modifier) {
@@ -94,7 +97,7 @@ fn texts(out: &mut String, cells: &[&Cell], row: u16) {
             let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
             let length = shown.width() as f32 * CELL.0;
             let shown = escape(shown).replace(' ', "\u{a0}");
-            out.push_str(&format!("<text x=\"{x}\" y=\"{}\" fill=\"{}\" textLength=\"{length}\"{class}>{shown}</text>\n", y + 15.0, own.0));
+            out.push_str(&format!("<text x=\"{x}\" y=\"{}\" fill=\"{}\" textLength=\"{length}\"{class}>{shown}</text>\n", y + 14.0, own.0));
         }
         column = end.max(column + 1);
     }

@@ -118,7 +118,13 @@ fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if matches!(model.popups.last(), Some(Popup::Fetching)) {
         return;
     }
-    keys(frame, area, &keymap::footer(model.context()));
+    let context = model.context();
+    let mut hints = keymap::footer(context);
+    if context == keymap::Context::Buttons {
+        let known: Vec<String> = hints.iter().map(|hint| hint.0.clone()).collect();
+        hints.extend(keymap::footer(model.behind_buttons()).into_iter().filter(|hint| !known.contains(&hint.0)));
+    }
+    keys(frame, area, &hints);
 }
 
 /// Keys and words, as many as fit; `help` and `quit` always.
@@ -202,7 +208,7 @@ pub fn buttons(labels: &[&str], focus: Option<usize>) -> Line<'static> {
 /// A bar of a width, filled in part.
 #[must_use]
 pub fn bar(done: u64, total: u64, columns: usize) -> Vec<Span<'static>> {
-    let filled = if total == 0 { 0 } else { usize::try_from(done.min(total) * columns as u64 / total).unwrap_or(columns) };
+    let filled = (done.min(total) * columns as u64).checked_div(total).and_then(|filled| usize::try_from(filled).ok()).unwrap_or(0);
     vec![Span::styled("█".repeat(filled), theme::busy()), Span::styled("░".repeat(columns - filled), theme::line())]
 }
 
@@ -213,7 +219,7 @@ pub fn entry(frame: &mut Frame<'_>, area: Rect, line: &input::Line, masked: bool
     let before: String = whole.chars().take(line.cursor()).collect();
     // Scrolled so that the cursor is seen.
     let mut skip = 0;
-    while text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
+    while focus && text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
         skip += 1;
     }
     let shown: String = whole.chars().skip(skip).collect();
@@ -236,7 +242,9 @@ pub fn entry(frame: &mut Frame<'_>, area: Rect, line: &input::Line, masked: bool
 /// A box in the middle; what is inside it is returned.
 pub fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, columns: u16, rows: u16, style: Style) -> Rect {
     let width = (columns + 6).min(area.width.saturating_sub(4));
-    let height = (rows + 4).min(area.height.saturating_sub(2));
+    // Where room is short, the empty lines inside the box go first.
+    let air = u16::from(rows + 4 <= area.height);
+    let height = (rows + 2 + 2 * air).min(area.height);
     let outer = Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
     // A wide letter cut in half by the box would push its right neighbours.
     let around = Rect::new(outer.x.saturating_sub(1), outer.y, (outer.width + 2).min(area.width), outer.height);
@@ -246,5 +254,5 @@ pub fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, columns: u16, rows:
         style.patch(theme::heading()),
     )));
     frame.render_widget(block, outer);
-    Rect::new(outer.x + 3, outer.y + 2, outer.width.saturating_sub(6), outer.height.saturating_sub(4))
+    Rect::new(outer.x + 3, outer.y + 1 + air, outer.width.saturating_sub(6), outer.height.saturating_sub(2 + 2 * air))
 }

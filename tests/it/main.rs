@@ -9,8 +9,17 @@ mod support;
 #[allow(dead_code)]
 mod terminal;
 
+#[allow(dead_code)]
+mod plan_builder;
+
 mod architecture;
 mod docs;
 mod harness;
 mod kit;
+mod machine;
 mod mini_kit;
+mod screenshots;
+mod ui_demo;
+mod ui_keys;
+mod ui_screens;
+mod ui_terminal;

@@ -1,0 +1,199 @@
+//! Keys on the run screen: scrolling, searching, retrying, skipping, stopping.
+
+use super::app::{Model, Screen};
+use super::desk::{Command, ShellRequest};
+use super::keymap::Action;
+use super::popup::{EntryFor, Popup, Then};
+use super::run::{FAILURE_BUTTONS, Focus, Run, engine, refresh_log, retry};
+use super::{layout, popup_keys};
+use crate::install::plan::PlanPhase;
+use crate::run::machine::{self, Selection};
+use crate::run::state::{PhaseState, State};
+
+/// Does what a key on the run screen means.
+pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    let rows = layout::log_rows(model);
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let page = rows.saturating_sub(1).max(1);
+    let scrolls = run.full || run.focus == Focus::Log;
+    match action {
+        Action::ScrollUp => run.log.up(1),
+        Action::ScrollDown => run.log.down(1, rows),
+        Action::Up if scrolls => run.log.up(1),
+        Action::Down if scrolls => run.log.down(1, rows),
+        Action::PageUp => run.log.up(page),
+        Action::PageDown => run.log.down(page, rows),
+        Action::Home => run.log.home(),
+        Action::Follow | Action::End => run.log.end(),
+        Action::Wrap => run.log.wrap = !run.log.wrap,
+        Action::Full => run.full = true,
+        Action::Search => {
+            let before = run.log.needle.clone();
+            let text = "A text in the log of this attempt; without upper-case letters the case does not count.";
+            model.popups.push(Popup::entry("Search the log", text, &before, EntryFor::LogSearch));
+            return Vec::new();
+        }
+        Action::FindNext | Action::FindPrevious => return run.log.search(action == Action::FindNext).into_iter().collect(),
+        Action::EarlierAttempt | Action::LaterAttempt => {
+            if let Some((_, attempt, count)) = run.attempts() {
+                let next = if action == Action::EarlierAttempt { attempt.saturating_sub(1).max(1) } else { (attempt + 1).min(count) };
+                run.attempt = Some(next);
+            }
+        }
+        Action::Copy => return copy(model),
+        Action::Back if run.full => run.full = false,
+        _ => return steer(model, action),
+    }
+    let resized = matches!(action, Action::Full | Action::Back);
+    refresh_log(model, resized)
+}
+
+fn copy(model: &mut Model) -> Vec<Command> {
+    let Some(run) = &model.run else { return Vec::new() };
+    let text = match run.failure() {
+        Some((_, failure)) if !run.full && !failure.command.is_empty() => failure.command,
+        _ => run.log.window.lines.iter().map(|line| super::text::plain(&super::text::tame(&line.text)) + "\n").collect(),
+    };
+    model.say("Copied to the terminal's clipboard, where the terminal allows it");
+    vec![Command::Copy(text)]
+}
+
+/// Keys that move the focus or ask something of the run.
+fn steer(model: &mut Model, action: Action) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let has_failure = run.shows_failure();
+    match (run.focus, action) {
+        (Focus::Failure(at), Action::Left) => run.focus = Focus::Failure(at.saturating_sub(1)),
+        (Focus::Failure(at), Action::Right) => run.focus = Focus::Failure((at + 1).min(FAILURE_BUTTONS.len() - 1)),
+        (Focus::Failure(at), Action::Enter | Action::Toggle) if has_failure => {
+            let chosen = [Action::Retry, Action::RetryFromStart, Action::Skip, Action::Answers, Action::Shell, Action::Log][at.min(5)];
+            return ask_of_run(model, chosen);
+        }
+        (Focus::Failure(_), Action::Back | Action::Up | Action::Previous) => run.focus = Focus::Phases,
+        (Focus::Phases, Action::Next | Action::Right) => run.focus = if has_failure { Focus::Failure(0) } else { Focus::Log },
+        (_, Action::Next | Action::Previous | Action::Back | Action::Left) => run.focus = Focus::Phases,
+        (Focus::Phases, Action::Up | Action::Down) => {
+            move_cursor(run, action == Action::Up);
+            return refresh_log(model, false);
+        }
+        (Focus::Phases, Action::Enter | Action::Toggle) => {
+            let phase = run.cursor.as_ref().map(|cursor| cursor.phase.clone());
+            let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
+            if let Some(question) = open.iter().find(|question| Some(&question.step.phase) == phase.as_ref()) {
+                popup_keys::ask(model, question);
+            } else {
+                run.focus = if has_failure { Focus::Failure(0) } else { Focus::Log };
+            }
+        }
+        _ => return ask_of_run(model, action),
+    }
+    Vec::new()
+}
+
+fn move_cursor(run: &mut Run, up: bool) {
+    let places = run.places();
+    let at = run.cursor.as_ref().and_then(|cursor| places.iter().position(|place| place == cursor)).unwrap_or(0);
+    let next = if up { at.saturating_sub(1) } else { (at + 1).min(places.len().saturating_sub(1)) };
+    run.cursor = places.get(next).cloned();
+    run.attempt = None;
+    // Back on what runs, the cursor goes with it again.
+    let running = run.state.as_ref().and_then(State::running).map(|(step, _)| step.clone());
+    run.auto = match (&running, &run.cursor) {
+        (Some(step), Some(cursor)) => cursor.step.as_ref() == Some(&step.step) && cursor.phase == step.phase,
+        (None, _) => true,
+        _ => false,
+    };
+}
+
+fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
+    let busy = model.run_is_busy();
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let Some(phase) = run.phase().cloned() else { return Vec::new() };
+    match action {
+        Action::Continue if busy => model.say("The run goes on already"),
+        Action::Continue => {
+            run.auto = true;
+            run.pushed = true;
+            run.halted = None;
+            return vec![engine(machine::Command::Run(Selection::default()))];
+        }
+        Action::Retry | Action::RetryFromStart | Action::Answers if busy => {
+            model.complain("A step is running: stop it first (x), or wait until it has ended");
+        }
+        Action::Retry => return retry(model, phase.id, false),
+        Action::RetryFromStart => model.popups.push(Popup::confirm(
+            "Run the whole phase again?",
+            format!("All {} steps of \"{}\" run again, also those that succeeded.", phase.steps.len(), phase.title),
+            &[("No", None, Then::Close), ("Run it again", Some('y'), Then::RetryFromStart(phase.id.clone()))],
+        )),
+        Action::Skip => ask_to_skip(model, &phase),
+        Action::Answers => {
+            model.screen = Screen::Site;
+            model.say("Change answers, then Continue: the run goes on with the new ones");
+        }
+        Action::Shell => return shell(model, &phase),
+        Action::Log => {
+            run.log_first = !run.log_first;
+            run.focus = if run.log_first { Focus::Log } else { Focus::Failure(0) };
+            return refresh_log(model, true);
+        }
+        Action::Stop => ask_to_stop(model),
+        Action::Switch => {
+            model.screen = Screen::Summary;
+            model.summary_top = 0;
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn ask_to_skip(model: &mut Model, phase: &PlanPhase) {
+    let Some(state) = model.run.as_ref().and_then(|run| run.state.as_ref()) else { return };
+    let phase_state = state.phase_state(phase);
+    if phase_state.satisfies() {
+        model.say(format!("\"{}\" is done: there is nothing to skip", phase.title));
+        return;
+    }
+    if phase_state == PhaseState::Running && state.running().is_some_and(|(step, _)| step.phase == phase.id) && state.questions.is_empty() {
+        model.complain(format!("\"{}\" is running: stop it first (x)", phase.title));
+        return;
+    }
+    let Some(meaning) = &phase.skip else {
+        model.complain(format!("\"{}\" cannot be skipped: what follows does not work without it", phase.title));
+        return;
+    };
+    let dependents: Vec<&str> = state.plan.dependents(&phase.id).iter().map(|phase| phase.title.as_str()).collect();
+    let blocked = if dependents.is_empty() {
+        "No other phase needs it.".to_owned()
+    } else {
+        format!("These need it and will not run, unless skipped too: {}.", dependents.join("; "))
+    };
+    let text = format!("{meaning}\n{blocked}\nIt never counts as done. Why? Your name, the time and the reason are kept.");
+    model.popups.push(Popup::entry(&format!("Skip \"{}\"", phase.title), text, "", EntryFor::Skip(phase.id.clone())));
+}
+
+fn ask_to_stop(model: &mut Model) {
+    if !model.run_is_busy() {
+        model.say("Nothing is running");
+        return;
+    }
+    model.popups.push(Popup::confirm(
+        "Stop the run?",
+        "The step that runs is asked to end; Terraform may take some minutes to leave its state in order. What is done stays done, and the \
+         run can go on later.\nKilling it now can leave a locked state or half-made resources behind.",
+        &[
+            ("Let it run", None, Then::Close),
+            ("Stop", Some('y'), Then::Stop { now: false, leave: false }),
+            ("Kill it now", Some('K'), Then::Stop { now: true, leave: false }),
+        ],
+    ));
+}
+
+fn shell(model: &mut Model, phase: &PlanPhase) -> Vec<Command> {
+    let Some(run) = &model.run else { return Vec::new() };
+    let reference = run.failure().map(|(step, _)| step).or_else(|| run.step());
+    let step = reference.and_then(|reference| phase.steps.iter().find(|step| step.id == reference.step));
+    let Some(step) = step.or(phase.steps.first()) else { return Vec::new() };
+    let note = format!("Folder and environment of {}/{}. Leave the shell to come back: exit", phase.id, step.id);
+    vec![Command::Shell(ShellRequest { dir: step.dir.clone(), env: step.env.clone(), note })]
+}
