@@ -88,8 +88,14 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
     };
     let state = common.state_dir.unwrap_or_default();
     note(&format!("REHEARSAL in {}", state.parent().unwrap_or(&state).display()));
-    if exit != Exit::Done {
-        note(&format!("go on: mosip-setup retry --state-dir {}", state.display()));
+    // After the preflight there is no run yet that could be retried.
+    let next = match exit {
+        Exit::Done => None,
+        Exit::PreflightFailed => Some("look again: mosip-setup check"),
+        _ => Some("go on: mosip-setup retry"),
+    };
+    if let Some(next) = next {
+        note(&format!("{next} --state-dir {}", state.display()));
     }
     Ok(exit)
 }
