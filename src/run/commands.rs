@@ -81,6 +81,14 @@ impl Machine {
         self.doing = Doing::Nothing;
     }
 
+    /// What was selected when an earlier engine ran; the journal knows it.
+    fn remember(&mut self, state: &State) {
+        if self.queue.is_empty() {
+            let open = |id: &&PhaseId| state.plan.phase(id.as_str()).is_some_and(|phase| !state.phase_state(phase).is_settled());
+            self.queue = state.selected.iter().filter(open).cloned().collect();
+        }
+    }
+
     fn retry(&mut self, state: &State, phase: PhaseId, from_start: bool, by: String) -> Vec<Effect> {
         if self.adopted != Adopted::No && !from_start && matches!(&self.doing, Doing::Step(step, _) if step.phase == phase) {
             self.adopted = Adopted::Wanted;
@@ -93,6 +101,7 @@ impl Machine {
         if !from_start && state.phase_state(planned).satisfies() {
             return vec![Effect::Reject(format!("phase '{phase}' is done; retry it with --from-start to run all its steps again"))];
         }
+        self.remember(state);
         let mut queue = vec![phase.clone()];
         queue.extend(self.queue.iter().filter(|queued| **queued != phase).cloned());
         if let Err(message) = needs_met(state, &queue[..1]) {
@@ -185,6 +194,7 @@ impl Machine {
                 }
             }
         };
+        self.remember(state);
         if !self.queue.contains(&step.phase) {
             self.queue.insert(0, step.phase.clone());
         }

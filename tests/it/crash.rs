@@ -200,7 +200,11 @@ fn a_full_disk_stops_the_line_and_room_lets_it_go_on() {
     let runs = stage.site().join("runs");
     fs::create_dir_all(&runs).unwrap();
     // The first step that is carried out by a program fills the disk of the runs.
-    let fill = format!("if [ ! -e {0}/filled ]; then echo >{0}/filled; cat /dev/zero >{1}/filler 2>/dev/null; fi", stage.place.path("hold").display(), runs.display());
+    let fill = format!(
+        "if [ ! -e {0}/filled ]; then echo >{0}/filled; cat /dev/zero >{1}/filler 2>/dev/null; fi",
+        stage.place.path("hold").display(),
+        runs.display()
+    );
     let mut hold = Hold::new(&stage.place, &fill);
     hold.release();
     let script = format!(
