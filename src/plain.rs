@@ -75,10 +75,8 @@ pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + S
                 }
             }
             Update::Rejected(message) => {
-                followed.rejected = Some(message.clone());
-                if format == Format::Lines {
-                    writeln!(out, "refused: {message}")?;
-                }
+                followed.rejected = Some(message);
+                // Whoever follows says so, with the exit code that belongs to it.
                 break;
             }
             Update::Halted(reason) => {

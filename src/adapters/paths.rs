@@ -141,6 +141,12 @@ impl SitePaths {
         self.root.join("site.lock")
     }
 
+    /// Held by the runner that is at work for this site.
+    #[must_use]
+    pub fn runner_lock(&self) -> PathBuf {
+        self.root.join("runner.lock")
+    }
+
     /// The host keys seen and agreed to.
     #[must_use]
     pub fn known_hosts(&self) -> PathBuf {

@@ -51,6 +51,17 @@ pub struct CommandSpec {
     pub env: BTreeMap<String, String>,
     /// How its output is understood.
     pub reading: Reading,
+    /// What is shown in its place, where something stands in for it: a rehearsal shows the real command.
+    #[serde(default)]
+    pub shown: Option<Vec<String>>,
+}
+
+impl CommandSpec {
+    /// Program and arguments as shown to people.
+    #[must_use]
+    pub fn shown(&self) -> &[String] {
+        self.shown.as_ref().unwrap_or(&self.argv)
+    }
 }
 
 /// How output is understood, and what success means beyond exit code 0.

@@ -81,7 +81,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
     };
     let mut warning = String::new();
     for command in &spec.commands {
-        let shown: Vec<String> = command.argv.iter().map(|word| shell_quote(word)).collect();
+        let shown: Vec<String> = command.shown().iter().map(|word| shell_quote(word)).collect();
         let typed = redactor.text(&shown.join(" "));
         if writeln!(output, "$ {typed}").is_err() {
             return failed("the log cannot be written", "check that the disk is not full");
@@ -178,7 +178,7 @@ fn not_started(command: &CommandSpec, typed: &str, error: &io::Error) -> Outcome
 
 fn judge(command: &CommandSpec, typed: &str, status: io::Result<ExitStatus>, stopped: bool, pumped: Pumped) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
-    let program = command.argv.first().map(|program| program.rsplit('/').next().unwrap_or(program)).unwrap_or_default();
+    let program = command.shown().first().map(|program| program.rsplit('/').next().unwrap_or(program)).unwrap_or_default();
     let failure = |message: String, exit, signal| Failure {
         message,
         command: typed.to_owned(),

@@ -80,6 +80,9 @@ pub struct Rehearsal {
     pub speed: f64,
     /// The faults to practise on.
     pub faults: Vec<Fault>,
+    /// Whether questions are answered beforehand, because nobody is there to ask.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 impl Rehearsal {
