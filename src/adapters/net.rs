@@ -236,8 +236,11 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(900);
 
+    /// Response code and answer section for a name; none: silence.
+    type Answer = fn(&str) -> Option<(u8, Vec<u8>)>;
+
     /// A name server on loopback: `answer` makes the reply's flags, response code and answer section from the name asked for.
-    async fn dns(name: &str, answer: fn(&str) -> Option<(u8, Vec<u8>)>) -> DnsOutcome {
+    async fn dns(name: &str, answer: Answer) -> DnsOutcome {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = server.local_addr().unwrap().port();
         let serving = tokio::spawn(async move {

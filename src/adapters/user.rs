@@ -27,6 +27,15 @@ fn try_folder(folder: &Path) -> Result<(), String> {
     written.map_err(fail)
 }
 
+/// The name of the user this program runs as; its number where the system has no name for it.
+#[must_use]
+pub fn name() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let entry = passwd.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()));
+    entry.and_then(|line| line.split(':').next()).map_or(uid.clone(), str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,13 +53,4 @@ mod tests {
         assert_eq!(facts.folders[&paths[2]], None);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
-}
-
-/// The name of the user this program runs as; its number where the system has no name for it.
-#[must_use]
-pub fn name() -> String {
-    let uid = rustix::process::getuid().as_raw().to_string();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let entry = passwd.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()));
-    entry.and_then(|line| line.split(':').next()).map_or(uid.clone(), str::to_owned)
 }

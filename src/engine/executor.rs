@@ -219,7 +219,6 @@ impl Executor {
             Action::Check { checks } => self.check(plan, checks, &mut say).await,
             _ => failure("this step is a question"),
         };
-        drop(say);
         let log_bytes = log(&dir).metadata().map_or(0, |metadata| metadata.len());
         own(begun, outcome, log_bytes)
     }

@@ -26,7 +26,8 @@ use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
 use crate::install::site::SecretRef;
 use crate::run::event::{Event, FORMAT, Recorded};
-use crate::run::machine::{Machine, select};
+use crate::run::machine::Machine;
+use crate::run::select::select;
 use crate::run::state::{self, State};
 
 /// Why a site cannot be worked on.

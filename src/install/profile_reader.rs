@@ -112,7 +112,7 @@ impl Reader {
                 self.problem(origin, "extends", "profiles build on one another in a circle, or more than four deep");
                 return None;
             }
-            let found = base.as_str().and_then(|id| lookup(id));
+            let found = base.as_str().and_then(lookup);
             let Some((base_name, base_text)) = found else {
                 self.problem(origin, "extends", format!("there is no profile {base}"));
                 return None;

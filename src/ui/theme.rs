@@ -301,10 +301,10 @@ mod tests {
     #[test]
     fn the_environment_decides() {
         assert_eq!(look(&[("TERM", "xterm-256color"), ("LANG", "en_GB.UTF-8")]), Look { depth: Depth::Many, unicode: true });
-        assert_eq!(look(&[("TERM", "xterm-256color"), ("LANG", "en_GB.UTF-8"), ("LC_ALL", "C")]).unicode, false);
+        assert!(!look(&[("TERM", "xterm-256color"), ("LANG", "en_GB.UTF-8"), ("LC_ALL", "C")]).unicode);
         assert_eq!(look(&[("TERM", "xterm"), ("LANG", "C.UTF-8")]).depth, Depth::Sixteen);
         assert_eq!(look(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]).depth, Depth::None);
-        assert_eq!(look(&[]).unicode, false);
+        assert!(!look(&[]).unicode);
     }
 
     #[test]

@@ -348,7 +348,7 @@ impl Story {
     }
 
     /// Runs on until the MOSIP cluster is being built.
-    pub fn to_cluster(&mut self) {
+    pub fn go_to_cluster(&mut self) {
         self.done("prepare/files", 3);
         self.done("wireguard/playbook", 212);
         self.done("observation/playbook", 1260);

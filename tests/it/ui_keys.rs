@@ -18,7 +18,7 @@ fn engine(commands: &[Command]) -> Option<&machine::Command> {
     })
 }
 
-fn value<'a>(model: &'a Model, key: &str) -> String {
+fn value(model: &Model, key: &str) -> String {
     let site = model.site.as_ref().unwrap();
     let profile = profile();
     site.draft.text(profile.field(key).unwrap())
@@ -251,7 +251,7 @@ fn a_secret_that_is_only_asked_for_is_asked_before_the_run_is_opened() {
 #[test]
 fn a_failed_phase_opens_its_panel_and_is_retried() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.fail_cluster();
     let shown = text(&story.model);
     assert!(shown.contains("The playbook failed on vm4") && shown.contains("code 4"), "{shown}");
@@ -268,7 +268,7 @@ fn a_failed_phase_opens_its_panel_and_is_retried() {
 #[test]
 fn retrying_from_the_start_asks_first() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.fail_cluster();
     assert!(engine(&story.press("R R")).is_none());
     let commands = story.press("y");
@@ -278,7 +278,7 @@ fn retrying_from_the_start_asks_first() {
 #[test]
 fn skipping_shows_what_it_means_and_asks_why() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.fail_cluster();
     story.press("s");
     assert!(story.model.popups.is_empty(), "this phase cannot be skipped");
@@ -294,7 +294,7 @@ fn skipping_shows_what_it_means_and_asks_why() {
 #[test]
 fn a_question_is_answered_without_being_shown() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     let commands = story.ask();
     assert!(commands.iter().any(|command| matches!(command, Command::Notify(_))));
     let url = "https://rancher.sandbox.example.org/v3/import/abcdef.yaml";
@@ -315,7 +315,7 @@ fn a_question_is_answered_without_being_shown() {
 #[test]
 fn stopping_is_graceful_and_killing_takes_another_key() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     assert!(engine(&story.press("x x")).is_none());
     let commands = story.press("y");
     assert_eq!(engine(&commands), Some(&machine::Command::Stop { now: false }));
@@ -326,7 +326,7 @@ fn stopping_is_graceful_and_killing_takes_another_key() {
 #[test]
 fn leaving_while_it_runs_says_that_the_run_stops() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.press("q");
     assert!(text(&story.model).contains("leaving stops it"), "{}", text(&story.model));
     assert!(story.press("q Enter").is_empty());
@@ -354,7 +354,7 @@ fn leaving_with_changed_answers_asks() {
 #[test]
 fn changed_answers_replan_the_run() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.fail_cluster();
     story.press("a");
     assert_eq!(story.model.screen, Screen::Site);
@@ -373,7 +373,7 @@ fn changed_answers_replan_the_run() {
 #[test]
 fn the_log_is_searched_and_scrolled() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.press("/");
     story.press("switch");
     story.press("Space swap Enter");
@@ -391,7 +391,7 @@ fn the_log_is_searched_and_scrolled() {
 #[test]
 fn the_end_of_a_run_shows_the_summary_and_rings() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.finish();
     assert_eq!(story.model.screen, Screen::Summary);
     assert!(matches!(story.press("q")[..], [Command::Quit]));

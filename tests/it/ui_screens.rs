@@ -20,18 +20,18 @@ fn all(columns: u16, rows: u16) -> Vec<(&'static str, Model)> {
     told(&mut settings, Told::Knobs(Ok(knobs())));
     press(&mut settings, "Enter chart Down Down");
     let mut running = Story::begin(columns, rows);
-    running.to_cluster();
+    running.go_to_cluster();
     let mut failed = Story::begin(columns, rows);
-    failed.to_cluster();
+    failed.go_to_cluster();
     failed.fail_cluster();
     let mut question = Story::begin(columns, rows);
-    question.to_cluster();
+    question.go_to_cluster();
     question.ask();
     let mut full = Story::begin(columns, rows);
-    full.to_cluster();
+    full.go_to_cluster();
     full.press("f");
     let mut summary = Story::begin(columns, rows);
-    summary.to_cluster();
+    summary.go_to_cluster();
     summary.finish();
     let mut list = preflight(columns, rows, BAD, true);
     press(&mut list, "v");
@@ -151,7 +151,7 @@ fn a_secret_being_typed_is_never_shown() {
 #[test]
 fn the_summary_never_counts_a_skipped_phase_as_done() {
     let mut story = Story::begin(100, 40);
-    story.to_cluster();
+    story.go_to_cluster();
     story.finish();
     let shown = text(&story.model);
     assert!(shown.contains("Done, but for 1 phase skipped") && shown.contains("6 of 7 phases done"), "{shown}");
