@@ -2,7 +2,7 @@
 //!
 //! Rules of the fold: a duplicate is a no-op, a gap is an error, an unknown kind advances only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -82,7 +82,7 @@ pub struct StepRecord {
     pub outcome: Option<Outcome>,
     /// Time all attempts took, milliseconds.
     pub took_ms: u64,
-    /// The digest of the step as it was last run; empty: a phase it needs has to run again since.
+    /// The digest of the step as it was last run.
     pub digest: String,
     /// The operator agreed that it runs again, or that resources are destroyed; taken back when it starts.
     pub confirmed: Option<Vec<String>>,
@@ -231,10 +231,7 @@ impl State {
         self.last = recorded.at;
         match &recorded.event {
             Event::RunOpened { .. } | Event::Unknown => {}
-            Event::PlanChanged { plan, .. } => {
-                self.plan = (**plan).clone();
-                self.shake();
-            }
+            Event::PlanChanged { plan, .. } => self.plan = (**plan).clone(),
             Event::EngineStarted { pid, .. } => {
                 self.engine = Some(*pid);
                 self.stopped = None;
@@ -285,25 +282,6 @@ impl State {
             Event::RunClosed { .. } => self.closed = true,
         }
         Ok(())
-    }
-
-    /// What needs a phase that has to run again has to run again as well: its steps forget as what they were run.
-    fn shake(&mut self) {
-        let changed = |phase: &&PlanPhase| {
-            let steps = self.steps_of(phase).zip(&phase.steps);
-            steps
-                .filter_map(|((_, record), step)| Some((record?, step)))
-                .any(|(record, step)| record.attempts > 0 && record.digest != step.digest)
-        };
-        let shaken: BTreeSet<PhaseId> = (self.plan.phases.iter().filter(changed))
-            .flat_map(|phase| self.plan.dependents(&phase.id))
-            .map(|phase| phase.id.clone())
-            .collect();
-        for (step, record) in &mut self.steps {
-            if shaken.contains(&step.phase) {
-                record.digest.clear();
-            }
-        }
     }
 
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
@@ -401,9 +379,7 @@ impl State {
             return gate.blocking.join("; ");
         }
         if self.phase_state(phase) == PhaseState::Stale {
-            let shaken =
-                self.steps_of(phase).any(|(_, record)| record.is_some_and(|record| record.attempts > 0 && record.digest.is_empty()));
-            return if shaken { "a phase it needs has to run again" } else { "answers it reads have changed since it ran" }.into();
+            return "answers it reads have changed since it ran".into();
         }
         let reasons = self.steps_of(phase).filter_map(|(_, record)| record?.outcome.as_ref().map(Outcome::reason));
         reasons.filter(|reason| !reason.is_empty()).last().unwrap_or_default()

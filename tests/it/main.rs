@@ -11,13 +11,17 @@ mod terminal;
 
 #[allow(dead_code)]
 mod plan_builder;
+#[allow(dead_code)]
+mod stage;
 
 mod architecture;
+mod crash;
 mod docs;
 mod harness;
 mod kit;
 mod machine;
 mod mini_kit;
+mod rehearse;
 mod screenshots;
 mod ui_demo;
 mod ui_keys;

@@ -1,14 +1,15 @@
 //! Attempts of a rehearsal: the real runner, with a transcript's player in the place of each command.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
-use super::VERB;
-use super::player::Line;
+use super::player::{Line, VERB};
 use super::stage::Fault;
 use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
 use crate::engine::ports::{BoxFuture, Report, Spawn};
+use crate::engine::runner::create_private;
 use crate::engine::spawn::ProcessSpawn;
 use crate::run::event::{Failure, Outcome};
 
@@ -66,7 +67,7 @@ impl RehearsalSpawn {
                 serde_json::to_writer(&mut text, line)?;
                 text.push(b'\n');
             }
-            std::fs::write(&path, text)?;
+            create_private(&path)?.write_all(&text)?;
             command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path.display().to_string()];
             command.dir = None;
         }

@@ -1,0 +1,229 @@
+//! Engines and runners that are stopped, killed, doubled, or left without disk in the middle of a step.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use mosip_setup::engine::attempt::{Holder, is_locked, read_exit, read_holder};
+use mosip_setup::run::event::{Event, Outcome, StopReason};
+use rustix::process::Signal;
+
+use crate::stage::{Hold, Stage, done, is_alive, signal, wait_for_lock};
+use crate::support::{Done, PROGRAM, skip};
+
+const STEP: &str = "tools/checkout";
+
+/// A rehearsal that has come to the step that waits.
+fn held(stage: &Stage) -> (Hold, Child, i32) {
+    let mut hold = Hold::new(&stage.place, "");
+    let engine = stage.rehearsal(&[]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let step = hold.arrived();
+    (hold, engine, step)
+}
+
+fn pid(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap()
+}
+
+fn runner(stage: &Stage) -> i32 {
+    let holder: Holder = read_holder(&stage.site().join("runner.lock")).expect("who runs the step");
+    i32::try_from(holder.pid).unwrap()
+}
+
+fn outcomes(stage: &Stage) -> Vec<Outcome> {
+    let events = stage.events().into_iter();
+    events
+        .filter_map(|recorded| match recorded.event {
+            Event::StepFinished { step, outcome, .. } if step.to_string() == STEP => Some(outcome),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Answers the import question and lets the run end.
+fn finish(stage: &Stage) {
+    stage.run(&["run", "--yes"]).expect(4);
+    let address = "https://rancher.sandbox.example.org/v3/import/abcdefghijkl_c-m-abcdefgh.yaml";
+    let question = stage.status()["questions"][0]["id"].as_str().unwrap().to_owned();
+    stage.run_with(&["answer", &question], address).expect(0);
+    stage.run(&["run", "--yes"]).expect(0);
+    assert_eq!(stage.status()["state"], "done");
+}
+
+#[test]
+fn a_second_engine_is_refused_and_watching_is_not() {
+    let stage = Stage::new();
+    let (mut hold, engine, _) = held(&stage);
+    for verb in [&["run", "--yes"][..], &["retry", "tools"], &["skip", "wireguard", "--reason", "why"], &["run", "--yes", "--new"]] {
+        let refused = stage.run(verb).expect(5);
+        assert!(refused.err.contains(&format!("process {}", engine.id())), "{verb:?}: {}", refused.err);
+    }
+    assert_eq!(stage.runs().len(), 1, "a refused engine leaves no run");
+    let status = stage.status();
+    assert_eq!((status["state"].as_str(), status["phases"][0]["state"].as_str()), (Some("running"), Some("running")));
+    stage.run(&["logs", "tools/checkout"]).expect(0);
+    hold.release();
+    done(engine).expect(0);
+    assert_eq!(hold.pids().len(), 1);
+}
+
+#[test]
+fn a_signal_stops_the_step_and_the_run_goes_on_later() {
+    for name in [Signal::TERM, Signal::INT] {
+        let stage = Stage::new();
+        let (mut hold, engine, step) = held(&stage);
+        let runner = runner(&stage);
+        signal(pid(&engine), name);
+        let ended = done(engine).expect(130);
+        assert!(ended.out.contains("stopped  tools/checkout by "), "{}", ended.out);
+        assert!(!is_alive(runner) && !is_alive(step), "what was started is gone");
+        assert!(!is_locked(&stage.site().join("runner.lock")) && !is_locked(&stage.site().join("site.lock")));
+        assert!(matches!(outcomes(&stage).as_slice(), [Outcome::Stopped { by }] if !by.is_empty()));
+        assert_eq!(stage.state().stopped, Some(StopReason::Stopped));
+        assert_eq!(stage.status()["state"], "stopped");
+        hold.release();
+        finish(&stage);
+        assert_eq!(stage.begun(STEP), 2);
+    }
+}
+
+#[test]
+fn a_killed_engine_leaves_its_step_at_work_and_the_next_one_takes_it_over() {
+    let stage = Stage::new();
+    let (mut hold, mut engine, step) = held(&stage);
+    let runner = runner(&stage);
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    assert!(is_alive(runner) && is_alive(step), "neither runner nor step went with the engine");
+    assert!(is_locked(&stage.site().join("runner.lock")) && !is_locked(&stage.site().join("site.lock")));
+    let next = stage.command(&["run", "--yes"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    hold.release();
+    done(next).expect(4);
+    assert!(!is_alive(runner));
+    assert_eq!(outcomes(&stage), [Outcome::Done]);
+    assert_eq!((stage.begun(STEP), hold.pids().len()), (1, 1), "it was carried out once");
+    let attempts = fs::read_dir(stage.runs().pop().unwrap().join("steps/tools.checkout")).unwrap().count();
+    assert_eq!(attempts, 1);
+    finish(&stage);
+}
+
+#[test]
+fn a_step_that_ended_while_there_was_no_engine_is_not_run_again() {
+    let stage = Stage::new();
+    let (mut hold, mut engine, _) = held(&stage);
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    hold.release();
+    wait_for_lock(&stage.site().join("runner.lock"));
+    let attempt = stage.runs().pop().unwrap().join("steps/tools.checkout/1");
+    assert_eq!(read_exit(&attempt).unwrap().outcome, Outcome::Done);
+    finish(&stage);
+    assert_eq!((stage.begun(STEP), hold.pids().len()), (1, 1));
+    assert_eq!(outcomes(&stage), [Outcome::Done]);
+}
+
+#[test]
+fn a_step_that_was_killed_with_engine_and_runner_is_interrupted_and_run_again() {
+    let stage = Stage::new();
+    let (mut hold, mut engine, step) = held(&stage);
+    let runner = runner(&stage);
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    signal(runner, Signal::KILL);
+    signal(step, Signal::KILL);
+    wait_for_lock(&stage.site().join("runner.lock"));
+    let status = stage.status();
+    assert_eq!((status["state"].as_str(), status["phases"][0]["state"].as_str()), (Some("failed"), Some("interrupted")), "{status}");
+    hold.release();
+    finish(&stage);
+    assert!(matches!(outcomes(&stage).as_slice(), [Outcome::Interrupted { reason }, Outcome::Done] if !reason.is_empty()));
+    assert_eq!((stage.begun(STEP), hold.pids().len()), (2, 2));
+}
+
+#[test]
+fn a_runner_that_is_killed_alone_is_an_interruption() {
+    let stage = Stage::new();
+    let (mut hold, engine, step) = held(&stage);
+    signal(runner(&stage), Signal::KILL);
+    let ended = done(engine).expect(1);
+    assert!(ended.out.contains("cut off  tools/checkout"), "{}", ended.out);
+    signal(step, Signal::KILL);
+    assert_eq!(stage.status()["state"], "failed");
+    hold.release();
+    stage.run(&["retry"]).expect(0);
+    finish(&stage);
+    assert_eq!(stage.begun(STEP), 2);
+}
+
+#[test]
+fn engines_killed_at_every_event_lose_nothing() {
+    // Where an engine may die is between two lines of its journal: every beginning of one must be a run that goes on.
+    let whole = Stage::new();
+    whole.rehearse(&[]).expect(0);
+    let journal = whole.runs().pop().unwrap().join("journal.jsonl");
+    let lines: Vec<String> = fs::read_to_string(&journal).unwrap().lines().map(str::to_owned).collect();
+    let cuts: Vec<usize> = (1..lines.len()).filter(|number| !lines[number - 1].contains("\"kind\":\"finding\"")).collect();
+    // A few of them, spread over the run, through the whole program; all of them through the fold.
+    for number in &cuts {
+        let events: Vec<_> = lines[..*number].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        mosip_setup::run::state::fold(&events).unwrap();
+    }
+    let steps = whole.runs().pop().unwrap().join("steps");
+    for number in cuts.iter().step_by(17) {
+        fs::write(&journal, lines[..*number].join("\n") + "\n").unwrap();
+        // What had not begun by then has left nothing.
+        let kept: Vec<&String> = lines[..*number].iter().filter(|line| line.contains("step_started")).collect();
+        for folder in fs::read_dir(&steps).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = folder.file_name().unwrap().to_str().unwrap().replacen('.', "/", 1);
+            if !kept.iter().any(|line| line.contains(&format!("\"step\":\"{name}\""))) {
+                fs::remove_dir_all(&folder).unwrap();
+            }
+        }
+        let code = whole.run(&["run", "--yes"]).code;
+        if code == 4 {
+            finish(&whole);
+        } else {
+            assert_eq!(code, 0, "after event {number}: {}", lines[number - 1]);
+        }
+        assert_eq!(whole.status()["state"], "done", "after event {number}");
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_line_and_room_lets_it_go_on() {
+    if !rustix::process::geteuid().is_root() {
+        skip!("mount", "needs root");
+    }
+    let stage = Stage::new();
+    stage.rehearse(&["--fault", "host-down"]).expect(3);
+    let marker = serde_json::json!({ "scratch": stage.scratch(), "speed": 5000.0, "faults": [] });
+    fs::write(stage.state_dir().join("rehearsal.json"), marker.to_string()).unwrap();
+    let runs = stage.site().join("runs");
+    fs::create_dir_all(&runs).unwrap();
+    // The first step that is carried out by a program fills the disk of the runs.
+    let fill = format!(
+        "if [ ! -e {0}/filled ]; then echo >{0}/filled; cat /dev/zero >{1}/filler 2>/dev/null; fi",
+        stage.place.path("hold").display(),
+        runs.display()
+    );
+    let mut hold = Hold::new(&stage.place, &fill);
+    hold.release();
+    let script = format!(
+        "mount -t tmpfs -o size=8m tmpfs '{runs}' || exit 99\n\
+         {PROGRAM} run --yes --state-dir '{state}' >first.out 2>first.err; echo \"first $?\"\n\
+         grep -c '\"step_started\"' '{runs}'/*/journal.jsonl; tail -c 1 '{runs}'/*/journal.jsonl | xxd -p; rm '{runs}/filler'\n\
+         {PROGRAM} run --yes --state-dir '{state}' >second.out 2>second.err; echo \"second $?\"\n",
+        runs = runs.display(),
+        state = stage.state_dir().display(),
+    );
+    let ended = Done::of(stage.place.command("unshare").args(["--mount", "sh", "-c", &script]).stdin(Stdio::null()));
+    let said = |name: &str| fs::read_to_string(stage.place.home().join(name)).unwrap_or_default();
+    if ended.code == 99 {
+        skip!("mount", "may not mount");
+    }
+    assert!(ended.out.contains("first 6\n"), "{}{}{}{}", ended.out, ended.err, said("first.out"), said("first.err"));
+    assert!(said("first.err").contains("check that the disk is not full"), "{}", said("first.err"));
+    assert!(!said("first.out").contains("start    certificates"), "no further step is started");
+    assert!(ended.out.contains("\n0a\n"), "no half line is left: {}", ended.out);
+    assert!(ended.out.contains("second 4\n"), "{}{}{}", ended.out, said("second.out"), said("second.err"));
+    let _ = Command::new("true");
+}
