@@ -15,6 +15,9 @@ use crate::run::event::{Event, Outcome, Progress, Recorded, StopReason};
 use crate::run::machine::{Command, Effect, Input, Machine};
 use crate::run::state::{FoldError, State};
 
+/// Why a step counts as cut off.
+pub(super) const NO_TRACE: &str = "neither its process nor its exit record was found";
+
 /// Why an engine cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -149,7 +152,7 @@ impl Driver {
     }
 
     fn ended(&self, step: StepRef, attempt: u32, ended: Option<Ended>) -> Input {
-        let interrupted = || Outcome::Interrupted { reason: "neither its process nor its exit record was found".into() };
+        let interrupted = || Outcome::Interrupted { reason: NO_TRACE.into() };
         let mut ended = ended.unwrap_or_else(|| Ended { outcome: interrupted(), took_ms: 0, log_bytes: 0 });
         if let Outcome::Stopped { by } = &mut ended.outcome
             && by.is_empty()

@@ -21,6 +21,7 @@ mod kit;
 mod machine;
 mod mini_kit;
 mod rehearse;
+mod runner;
 mod screenshots;
 mod ui_demo;
 mod ui_keys;
