@@ -274,10 +274,10 @@ async fn preflight(setup: &Setup, site: &Path, round: u32, only: Vec<CheckId>, t
     let (project, plan) = project_and_plan(setup, site)?;
     let folder = project.state().map_err(|error| trouble(&error))?;
     let found = setup.last_run(&folder).map_err(|error| setup_trouble(&error))?;
-    let done: BTreeSet<PhaseId> = found.map(|found| setup.done(&found.state)).unwrap_or_default();
+    let (done, begun) = found.map(|found| (setup.done(&found.state), setup.begun(&found.state))).unwrap_or_default();
     let reasons = ignores::reasons(&ignores::read(&folder.ignores()).map_err(|error| trouble(&error))?);
     let only = (!only.is_empty()).then(|| only.into_iter().collect());
-    let request = CheckRequest { only, done, ignores: reasons, ..CheckRequest::preflight(&plan) };
+    let request = CheckRequest { only, done, begun, ignores: reasons, ..CheckRequest::preflight(&plan) };
     let expected =
         request.checks().into_iter().flat_map(|check| judge::targets(check, &plan).into_iter().map(|target| (check.id.clone(), target)));
     told.tell(Told::PreflightStarted { round, expected: expected.collect() });

@@ -79,8 +79,6 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
             format!("{} {} on {}: {}; expected: {}", finding.verdict, finding.check, finding.target, finding.observed, finding.expected);
         if json { note(&line) } else { print(&format!("{line}\n  do: {}\n", finding.remedy))? }
     }
-    // Before there is a run there is nothing to retry.
-    let verb = if gate.is_open() { "retry" } else { "check" };
     let exit = if gate.is_open() {
         let client = setup.open_run(&prepared.project, prepared.plan, prepared.secrets, false)?;
         client.send(Command::Run(Selection::default()));
@@ -90,8 +88,14 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
     };
     let state = common.state_dir.unwrap_or_default();
     note(&format!("REHEARSAL in {}", state.parent().unwrap_or(&state).display()));
-    if exit != Exit::Done {
-        note(&format!("go on: mosip-setup {verb} --state-dir {}", state.display()));
+    // After the preflight there is no run yet that could be retried.
+    let next = match exit {
+        Exit::Done => None,
+        Exit::PreflightFailed => Some("look again: mosip-setup check"),
+        _ => Some("go on: mosip-setup retry"),
+    };
+    if let Some(next) = next {
+        note(&format!("{next} --state-dir {}", state.display()));
     }
     Ok(exit)
 }

@@ -228,8 +228,9 @@ impl Driver {
 
     fn judge_gate(&self, phase: PhaseId, told: &mpsc::UnboundedSender<Told>) {
         let (executor, told, plan, done) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()), self.done_phases());
+        let begun: Vec<PhaseId> = self.state.begun().map(|phase| phase.id.clone()).collect();
         tokio::spawn(async move {
-            let (gate, findings) = executor.gate(&plan, &phase, &done).await;
+            let (gate, findings) = executor.gate(&plan, &phase, &done, &begun).await;
             let blocking =
                 gate.blocking.iter().map(|finding| format!("{} on {}: {}", finding.check, finding.target, finding.observed)).collect();
             let _ = told.send(Told::Input(Input::GateJudged { phase, blocking, ignored: gate.ignored.len() }, findings));

@@ -26,7 +26,8 @@ use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
 use crate::install::site::SecretRef;
 use crate::run::event::{Event, FORMAT, Outcome, Recorded};
-use crate::run::machine::{Machine, select};
+use crate::run::machine::Machine;
+use crate::run::select::select;
 use crate::run::state::{self, State};
 
 /// Why a site cannot be worked on.
@@ -186,6 +187,12 @@ impl Setup {
     #[must_use]
     pub fn done(&self, state: &State) -> BTreeSet<PhaseId> {
         state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).map(|phase| phase.id.clone()).collect()
+    }
+
+    /// The phases of a run that have begun: what is found on machines may be their own work.
+    #[must_use]
+    pub fn begun(&self, state: &State) -> BTreeSet<PhaseId> {
+        state.begun().map(|phase| phase.id.clone()).collect()
     }
 
     /// Takes the site, continues its open run or opens one, and starts the engine.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Decision as Decided, Event, Failure, Outcome, StopReason};
+use super::event::{Event, Failure, Outcome, StopReason};
 use super::question::{Answer, Question, Wanted};
 use super::resume::{self, Decision};
+use super::select::unmet;
 use super::state::{PhaseState, State};
 use crate::install::ids::{PhaseId, StepRef};
 use crate::install::plan::{Action, Plan, PlanPhase, PlanStep};
@@ -150,7 +151,7 @@ pub enum Effect {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Doing {
+pub(super) enum Doing {
     Nothing,
     Gate(PhaseId),
     Need(StepRef),
@@ -162,17 +163,17 @@ enum Doing {
 /// The machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    queue: Vec<PhaseId>,
-    doing: Doing,
-    gated: BTreeSet<PhaseId>,
-    needed: Option<StepRef>,
-    stopping: Option<String>,
-    adopted: Adopted,
+    pub(super) queue: Vec<PhaseId>,
+    pub(super) doing: Doing,
+    pub(super) gated: BTreeSet<PhaseId>,
+    pub(super) needed: Option<StepRef>,
+    pub(super) stopping: Option<String>,
+    pub(super) adopted: Adopted,
 }
 
 /// Whether the step under way was begun by an earlier engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Adopted {
+pub(super) enum Adopted {
     No,
     /// It was, and nobody has asked for anything yet.
     Alone,
@@ -186,7 +187,7 @@ impl Default for Machine {
     }
 }
 
-fn record(event: Event) -> Effect {
+pub(super) fn record(event: Event) -> Effect {
     Effect::Record(Box::new(event))
 }
 
@@ -342,7 +343,7 @@ impl Machine {
         vec![started, Effect::Execute { step: reference, attempt, destroys }]
     }
 
-    fn ask(&mut self, question: Question) -> Vec<Effect> {
+    pub(super) fn ask(&mut self, question: Question) -> Vec<Effect> {
         self.doing = Doing::Question(question.id.clone());
         vec![record(Event::QuestionAsked { question }), Effect::Halt(StopReason::Waiting)]
     }
@@ -396,190 +397,6 @@ impl Machine {
         effects.push(Effect::Halt(if stopped { StopReason::Stopped } else { StopReason::Failed }));
         effects
     }
-
-    fn command(&mut self, state: &State, command: Command, by: String) -> Vec<Effect> {
-        match command {
-            Command::Run(selection) => {
-                if let (Doing::Step(step, _), true) = (&self.doing, self.adopted != Adopted::No) {
-                    return match select(state, &selection) {
-                        Ok(phases) => {
-                            self.gated = BTreeSet::from([step.phase.clone()]);
-                            self.queue.clone_from(&phases);
-                            self.adopted = Adopted::Wanted;
-                            vec![record(Event::OperatorDecided { decision: Decided::Run { phases }, by })]
-                        }
-                        Err(message) => vec![Effect::Reject(message)],
-                    };
-                }
-                if self.is_busy() {
-                    return vec![Effect::Reject("a phase is running already".into())];
-                }
-                match select(state, &selection) {
-                    Ok(phases) => {
-                        self.wake(phases.clone());
-                        vec![record(Event::OperatorDecided { decision: Decided::Run { phases }, by })]
-                    }
-                    Err(message) => vec![Effect::Reject(message)],
-                }
-            }
-            Command::Retry { phase, from_start } => self.retry(state, phase, from_start, by),
-            Command::Skip { phase, reason } => self.skip(state, phase, reason, by),
-            Command::Answer { question, answer } => self.answer(state, &question, answer, by),
-            Command::Stop { now } => {
-                let decided = record(Event::OperatorDecided { decision: Decided::Stop { now }, by: by.clone() });
-                match &self.doing {
-                    Doing::Step(..) => {
-                        self.stopping = Some(by);
-                        vec![decided, Effect::Cancel { now }]
-                    }
-                    Doing::Halted => vec![decided, Effect::Halt(StopReason::Stopped)],
-                    _ => {
-                        self.doing = Doing::Halted;
-                        vec![decided, Effect::Halt(StopReason::Stopped)]
-                    }
-                }
-            }
-            Command::Settle if self.is_busy() => Vec::new(),
-            Command::Settle => {
-                self.doing = Doing::Halted;
-                vec![Effect::Halt(StopReason::Idle)]
-            }
-            Command::Replan { plan, changed } => {
-                if matches!(self.doing, Doing::Step(..)) {
-                    return vec![Effect::Reject(
-                        "answers cannot change while a step is running: stop it, or wait until it has ended".into(),
-                    )];
-                }
-                if matches!(self.doing, Doing::Gate(_) | Doing::Need(_)) {
-                    self.doing = Doing::Nothing;
-                }
-                self.gated.clear();
-                vec![record(Event::PlanChanged { plan, changed })]
-            }
-        }
-    }
-
-    fn wake(&mut self, queue: Vec<PhaseId>) {
-        self.queue = queue;
-        self.gated.clear();
-        self.needed = None;
-        self.stopping = None;
-        self.doing = Doing::Nothing;
-    }
-
-    fn retry(&mut self, state: &State, phase: PhaseId, from_start: bool, by: String) -> Vec<Effect> {
-        if self.adopted != Adopted::No && !from_start && matches!(&self.doing, Doing::Step(step, _) if step.phase == phase) {
-            self.adopted = Adopted::Wanted;
-            return vec![record(Event::OperatorDecided { decision: Decided::Retry { phase, from_start }, by })];
-        }
-        if self.is_busy() {
-            return vec![Effect::Reject("a phase is running already".into())];
-        }
-        let Some(planned) = state.plan.phase(phase.as_str()) else { return vec![Effect::Reject(format!("there is no phase '{phase}'"))] };
-        if !from_start && state.phase_state(planned).satisfies() {
-            return vec![Effect::Reject(format!("phase '{phase}' is done; retry it with --from-start to run all its steps again"))];
-        }
-        let mut queue = vec![phase.clone()];
-        queue.extend(self.queue.iter().filter(|queued| **queued != phase).cloned());
-        if let Err(message) = needs_met(state, &queue[..1]) {
-            return vec![Effect::Reject(message)];
-        }
-        self.wake(queue);
-        vec![record(Event::OperatorDecided { decision: Decided::Retry { phase, from_start }, by })]
-    }
-
-    fn skip(&mut self, state: &State, phase: PhaseId, reason: String, by: String) -> Vec<Effect> {
-        let Some(planned) = state.plan.phase(phase.as_str()) else { return vec![Effect::Reject(format!("there is no phase '{phase}'"))] };
-        if planned.skip.is_none() {
-            return vec![Effect::Reject(format!("phase '{phase}' cannot be skipped: what follows does not work without it"))];
-        }
-        if reason.trim().is_empty() {
-            return vec![Effect::Reject("skipping needs a reason".into())];
-        }
-        let runs = match &self.doing {
-            Doing::Step(step, _) | Doing::Need(step) => step.phase == phase,
-            _ => false,
-        };
-        if runs {
-            return vec![Effect::Reject(format!("phase '{phase}' is running: stop it first"))];
-        }
-        let asked =
-            state.questions.iter().any(|question| question.step.phase == phase && self.doing == Doing::Question(question.id.clone()));
-        if asked || self.doing == Doing::Gate(phase.clone()) || (self.doing == Doing::Halted && !self.queue.is_empty()) {
-            self.doing = Doing::Nothing;
-        }
-        vec![record(Event::OperatorDecided { decision: Decided::Skip { phase, reason }, by })]
-    }
-
-    fn answer(&mut self, state: &State, id: &str, answer: Answer, by: String) -> Vec<Effect> {
-        let Some(question) = state.questions.iter().find(|question| question.id == id) else {
-            return vec![Effect::Reject(format!("there is no open question '{id}'"))];
-        };
-        let step = question.step.clone();
-        let attempt = state.step(&step).map_or(1, |record| record.attempts);
-        let answered = |answer: Option<String>| record(Event::QuestionAnswered { id: id.to_owned(), by: by.clone(), answer });
-        let finished = |outcome| record(Event::StepFinished { step: step.clone(), attempt, outcome, took_ms: 0, log_bytes: 0 });
-        let effects = match (&question.wanted, answer) {
-            (_, Answer::Open) => match question.optional() {
-                Some(meaning) => {
-                    vec![answered(Some("(left open)".into())), finished(Outcome::Warned { reason: format!("left open: {meaning}") })]
-                }
-                None => return vec![Effect::Reject("this question must be answered".into())],
-            },
-            (Wanted::Secret { field, .. }, Answer::Text(text)) => {
-                let rules = match state.plan.step(&step).map(|step| &step.action) {
-                    Some(Action::Ask { field: Some(rules), .. }) => Some(rules),
-                    _ => None,
-                };
-                if text.trim().is_empty() {
-                    return vec![Effect::Reject("the answer is empty".into())];
-                }
-                if let Some(Err(problem)) = rules.map(|rules| rules.parse(&text)) {
-                    // The message of a rule may repeat the text; a secret must not be repeated.
-                    let message = rules
-                        .and_then(|rules| rules.pattern_help.clone())
-                        .unwrap_or_else(|| problem.0.replace(text.trim(), "(the answer)"));
-                    return vec![Effect::Reject(format!("the answer does not fit: {message}"))];
-                }
-                let kept = Effect::KeepSecret { field: field.clone(), value: text.trim().to_owned() };
-                vec![kept, answered(None), finished(Outcome::Done)]
-            }
-            (wanted, Answer::Text(text)) => {
-                let agreed = matches!(text.trim(), "yes" | "y" | "done");
-                let refused = matches!(text.trim(), "no" | "n");
-                if !agreed && !refused {
-                    return vec![Effect::Reject("answer yes or no".into())];
-                }
-                match (wanted, agreed) {
-                    (Wanted::Confirmation { .. }, true) => vec![answered(Some("yes".into())), finished(Outcome::Done)],
-                    (Wanted::Confirmation { .. }, false) => {
-                        let failure = Failure { message: "the operator answered no".into(), ..Failure::default() };
-                        vec![answered(Some("no".into())), finished(Outcome::Failed(failure))]
-                    }
-                    (Wanted::Destroy { resources }, true) => {
-                        let decision = Decided::Confirm { step: step.clone(), destroys: resources.clone() };
-                        vec![answered(Some("yes".into())), record(Event::OperatorDecided { decision, by: by.clone() })]
-                    }
-                    (_, true) => {
-                        let decision = Decided::Confirm { step: step.clone(), destroys: Vec::new() };
-                        vec![answered(Some("yes".into())), record(Event::OperatorDecided { decision, by: by.clone() })]
-                    }
-                    (_, false) => {
-                        self.doing = Doing::Halted;
-                        return vec![answered(Some("no".into())), Effect::Halt(StopReason::Blocked)];
-                    }
-                }
-            }
-        };
-        if !self.queue.contains(&step.phase) {
-            self.queue.insert(0, step.phase.clone());
-        }
-        let refused = effects.iter().any(
-            |effect| matches!(effect, Effect::Record(event) if matches!(&**event, Event::StepFinished { outcome: Outcome::Failed(_), .. })),
-        );
-        self.doing = if refused { Doing::Halted } else { Doing::Nothing };
-        if refused { effects.into_iter().chain([Effect::Halt(StopReason::Failed)]).collect() } else { effects }
-    }
 }
 
 fn question_id(state: &State, step: &StepRef) -> String {
@@ -609,71 +426,4 @@ fn retry_is_due(state: &State, phase: &PlanPhase, number: usize) -> bool {
         let repeated = record.attempts > 1 && record.outcome.as_ref().is_some_and(Outcome::is_success);
         repeated && own_success.is_none_or(|success| record.finished.is_some_and(|finished| finished > success))
     })
-}
-
-/// Why a phase may not begin; none: all it needs is done.
-fn unmet(state: &State, phase: &PlanPhase) -> Option<String> {
-    phase.needs.iter().find_map(|need| {
-        let needed = state.phase_state_of(need)?;
-        match needed {
-            PhaseState::Done | PhaseState::Warned | PhaseState::Stale => None,
-            PhaseState::Skipped => Some(format!("needs phase '{need}', which was skipped: skip '{}' as well, or retry '{need}'", phase.id)),
-            _ => Some(format!("needs phase '{need}', which is not done")),
-        }
-    })
-}
-
-fn needs_met(state: &State, phases: &[PhaseId]) -> Result<(), String> {
-    for (number, id) in phases.iter().enumerate() {
-        let Some(phase) = state.plan.phase(id.as_str()) else { continue };
-        for need in phase.needs.iter().filter(|need| !phases[..number].contains(need)) {
-            match state.phase_state_of(need) {
-                None | Some(PhaseState::Done | PhaseState::Warned | PhaseState::Stale) => {}
-                Some(PhaseState::Skipped) => {
-                    return Err(format!("phase '{id}' needs phase '{need}', which was skipped; retry '{need}' first"));
-                }
-                Some(_) => {
-                    return Err(format!(
-                        "phase '{id}' needs phase '{need}', which is not done; run it first, or from there: --from {need}"
-                    ));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The phases a selection means, in the plan's order, without those that have nothing left to do.
-///
-/// # Errors
-/// A phase that does not exist, or whose needs are neither done nor selected.
-pub fn select(state: &State, selection: &Selection) -> Result<Vec<PhaseId>, String> {
-    let plan = &state.plan;
-    let position = |id: &PhaseId| {
-        plan.phases.iter().position(|phase| phase.id == *id).ok_or_else(|| {
-            let known: Vec<&str> = plan.phases.iter().map(|phase| phase.id.as_str()).collect();
-            format!("there is no phase '{id}'; the phases are {}", known.join(", "))
-        })
-    };
-    for id in &selection.only {
-        position(id)?;
-    }
-    let from = selection.from.as_ref().map_or(Ok(0), position)?;
-    let to = selection.to.as_ref().map_or(Ok(plan.phases.len().saturating_sub(1)), position)?;
-    if from > to {
-        return Err("--from names a phase that comes after --to".into());
-    }
-    let chosen: Vec<PhaseId> = plan
-        .phases
-        .iter()
-        .enumerate()
-        .filter(|(number, phase)| (from..=to).contains(number) && (selection.only.is_empty() || selection.only.contains(&phase.id)))
-        .filter(|(_, phase)| !state.phase_state(phase).is_settled())
-        .map(|(_, phase)| phase.id.clone())
-        .collect();
-    // A run of everything meets a skipped need when it gets there and says so; a narrower one is refused before anything runs.
-    if !selection.only.is_empty() || selection.from.is_some() {
-        needs_met(state, &chosen)?;
-    }
-    Ok(chosen)
 }

@@ -1,8 +1,10 @@
 //! What happened in a run and what comes next. Pure: no clock, files, network or processes.
 
+mod commands;
 pub mod event;
 pub mod machine;
 pub mod question;
 pub mod redact;
 pub mod resume;
+pub mod select;
 pub mod state;

@@ -145,6 +145,8 @@ pub struct State {
     pub findings: BTreeMap<(CheckId, Target), Finding>,
     /// Questions not yet answered.
     pub questions: Vec<Question>,
+    /// The phases that were to run when the operator last started the run.
+    pub selected: Vec<PhaseId>,
     /// Names and answers (secret ones hidden) of questions that were answered.
     pub answered: BTreeMap<String, Option<String>>,
     /// Whether an engine has the run, as far as the journal says.
@@ -186,6 +188,7 @@ impl State {
             gates: BTreeMap::new(),
             findings: BTreeMap::new(),
             questions: Vec::new(),
+            selected: Vec::new(),
             answered: BTreeMap::new(),
             engine: None,
             stopped: None,
@@ -300,7 +303,8 @@ impl State {
             Decision::Confirm { step, destroys } => {
                 self.steps.entry(step.clone()).or_default().confirmed = Some(destroys.clone());
             }
-            Decision::Run { .. } | Decision::Stop { .. } => {}
+            Decision::Run { phases } => self.selected.clone_from(phases),
+            Decision::Stop { .. } => {}
         }
     }
 
@@ -317,6 +321,11 @@ impl State {
             let record = self.steps.get(&reference);
             (reference, record)
         })
+    }
+
+    /// The phases of which a step was begun.
+    pub fn begun(&self) -> impl Iterator<Item = &PlanPhase> {
+        self.plan.phases.iter().filter(|phase| self.steps_of(phase).any(|(_, record)| record.is_some_and(|record| record.attempts > 0)))
     }
 
     /// Where a phase stands.

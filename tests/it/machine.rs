@@ -58,6 +58,21 @@ fn a_failure_of_yesterday_is_taken_up_by_a_new_engine() {
 }
 
 #[test]
+fn a_retry_by_a_new_engine_goes_on_with_what_was_selected() {
+    let mut bench = Bench::new(chain()).will("two/b", [failed("timed out")]);
+    bench.run();
+    bench.restart();
+    bench.retry("two", false);
+    assert_eq!(bench.ran(), "one/a#1 two/a#1 two/b#1 two/b#2 three/a#1");
+    let mut bench = Bench::new(chain()).will("two/b", [failed("timed out")]);
+    let selection = Selection { to: Some(id("two")), ..Selection::default() };
+    bench.command(Command::Run(selection));
+    bench.restart();
+    bench.retry("two", false);
+    assert_eq!(bench.ran(), "one/a#1 two/a#1 two/b#1 two/b#2", "three was not selected");
+}
+
+#[test]
 fn a_retry_from_the_start_runs_every_step_of_the_phase_again() {
     let mut bench = Bench::new(chain()).will("two/b", [failed("timed out")]);
     bench.run();

@@ -16,6 +16,7 @@ mod stage;
 
 mod architecture;
 mod crash;
+mod docs;
 mod harness;
 mod kit;
 mod machine;

@@ -8,10 +8,7 @@ mod probe;
 mod spawn;
 mod stage;
 
-pub use player::play;
+pub use player::{VERB, play};
 pub use probe::RehearsalProbe;
 pub use spawn::RehearsalSpawn;
 pub use stage::{Fault, Rehearsal, SITE_FILE, StageError};
-
-/// The hidden verb that replays a transcript.
-pub const VERB: &str = "__play";

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The hidden verb that replays a transcript.
+pub const VERB: &str = "__play";
+
 /// The longest pause of a replay, whatever its speed.
 const MAX_PAUSE: Duration = Duration::from_secs(20);
 

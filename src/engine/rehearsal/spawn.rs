@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
-use super::VERB;
-use super::player::Line;
+use super::player::{Line, VERB};
 use super::stage::Fault;
 use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
 use crate::engine::ports::{BoxFuture, Report, Spawn};

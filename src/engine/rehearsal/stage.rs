@@ -33,9 +33,9 @@ pub enum Fault {
     DnsWrong,
     /// The certificate has expired: the preflight says so.
     CertExpired,
-    /// WireGuard's playbook fails the first time; retrying helps.
+    /// The playbooks of WireGuard and of nginx fail the first time; retrying helps.
     PlaybookFailsOnce,
-    /// The apply of MOSIP's services fails the first time; retrying helps.
+    /// Terraform's apply fails the first time, for the storage and for the services; retrying helps.
     ApplyFailsOnce,
 }
 
