@@ -50,6 +50,8 @@ pub struct CheckPlace<'a> {
     pub ignores: &'a Path,
     /// Phases that are done.
     pub done: BTreeSet<PhaseId>,
+    /// Phases that have begun.
+    pub begun: BTreeSet<PhaseId>,
     /// Whether to print JSON.
     pub json: bool,
 }
@@ -106,7 +108,7 @@ pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, ou
     }
     let reasons = ignores::reasons(&ignores::read(place.ignores).map_err(|error| state(&error))?);
     let only = (!args.only.is_empty()).then(|| args.only.iter().cloned().collect());
-    let mut request = CheckRequest { only, done: place.done.clone(), ignores: reasons, ..CheckRequest::preflight(plan) };
+    let mut request = CheckRequest { only, done: place.done.clone(), begun: place.begun.clone(), ignores: reasons, ..CheckRequest::preflight(plan) };
     let mut findings = run_checks(&request, probe, None).await;
     while args.watch && !Gate::of(&findings).is_open() {
         if !place.json {

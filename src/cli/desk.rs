@@ -1,6 +1,6 @@
 //! The desk of the full screen: performs what the screens ask for, each in a task of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::setup::{Setup, SetupError};
 use crate::install::change::FileChange;
 use crate::install::check::Target;
-use crate::install::ids::{CheckId, FieldId, PhaseId, ProfileId};
+use crate::install::ids::{CheckId, FieldId, ProfileId};
 use crate::install::judge;
 use crate::install::plan::Plan;
 use crate::install::profile::Profile;
@@ -274,10 +274,10 @@ async fn preflight(setup: &Setup, site: &Path, round: u32, only: Vec<CheckId>, t
     let (project, plan) = project_and_plan(setup, site)?;
     let folder = project.state().map_err(|error| trouble(&error))?;
     let found = setup.last_run(&folder).map_err(|error| setup_trouble(&error))?;
-    let done: BTreeSet<PhaseId> = found.map(|found| setup.done(&found.state)).unwrap_or_default();
+    let (done, begun) = found.map(|found| (setup.done(&found.state), setup.begun(&found.state))).unwrap_or_default();
     let reasons = ignores::reasons(&ignores::read(&folder.ignores()).map_err(|error| trouble(&error))?);
     let only = (!only.is_empty()).then(|| only.into_iter().collect());
-    let request = CheckRequest { only, done, ignores: reasons, ..CheckRequest::preflight(&plan) };
+    let request = CheckRequest { only, done, begun, ignores: reasons, ..CheckRequest::preflight(&plan) };
     let expected =
         request.checks().into_iter().flat_map(|check| judge::targets(check, &plan).into_iter().map(|target| (check.id.clone(), target)));
     told.tell(Told::PreflightStarted { round, expected: expected.collect() });

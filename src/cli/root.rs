@@ -143,14 +143,14 @@ async fn check_site(args: &check::CheckArgs, common: &Common) -> Outcome {
     let project = setup.project(&common.site_file()?)?;
     let plan = setup.plan(&project)?;
     let site = project.state()?;
-    let done: BTreeSet<_> = match setup.last_run(&site)? {
-        Some(found) => setup.done(&found.state),
-        None => BTreeSet::new(),
+    let (done, begun) = match setup.last_run(&site)? {
+        Some(found) => (setup.done(&found.state), setup.begun(&found.state)),
+        None => (BTreeSet::new(), BTreeSet::new()),
     };
     if setup.rehearsal.is_some() {
         note("REHEARSAL: these are recorded facts");
     }
-    let place = check::CheckPlace { plan: &plan, ignores: &site.ignores(), done, json: common.json };
+    let place = check::CheckPlace { plan: &plan, ignores: &site.ignores(), done, begun, json: common.json };
     let code = check::run(args, &place, &*setup.ports.probe, &mut std::io::stdout()).await;
     match code {
         Ok(check::BLOCKED) => Ok(Exit::PreflightFailed),

@@ -56,6 +56,8 @@ pub struct CheckRequest<'a> {
     pub only: Option<BTreeSet<CheckId>>,
     /// Phases that are done.
     pub done: BTreeSet<PhaseId>,
+    /// Phases that have begun: ports that are taken may be taken by what they started.
+    pub begun: BTreeSet<PhaseId>,
     /// Findings the operator lives with.
     pub ignores: Ignores,
     /// When everything that has no answer becomes unknown.
@@ -67,7 +69,7 @@ impl<'a> CheckRequest<'a> {
     #[must_use]
     pub fn preflight(plan: &'a Plan) -> Self {
         let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
-        Self { plan, scope, only: None, done, ignores, deadline: Duration::from_secs(150) }
+        Self { plan, scope, only: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
     }
 
     /// The checks of this request, in the order of the plan.
@@ -87,6 +89,12 @@ impl<'a> CheckRequest<'a> {
     fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
         if matches!(self.scope, Scope::Named(_)) {
             return None;
+        }
+        // Or a retry would be stopped by what the first attempt has started.
+        if matches!(check.kind, CheckKind::PortsFree { .. })
+            && let Some(phase) = check.guards.iter().find(|phase| self.begun.contains(*phase))
+        {
+            return Some(format!("phase {phase} has begun: what listens there may be its own"));
         }
         // A phase that is not part of this plan has nothing left to do.
         let done = |phase: &PhaseId| self.done.contains(phase) || self.plan.phase(phase.as_str()).is_none();

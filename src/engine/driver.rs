@@ -15,6 +15,9 @@ use crate::run::event::{Event, Outcome, Progress, Recorded, StopReason};
 use crate::run::machine::{Command, Effect, Input, Machine};
 use crate::run::state::{FoldError, State};
 
+/// Why a step counts as cut off.
+pub(super) const NO_TRACE: &str = "neither its process nor its exit record was found";
+
 /// Why an engine cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -149,7 +152,7 @@ impl Driver {
     }
 
     fn ended(&self, step: StepRef, attempt: u32, ended: Option<Ended>) -> Input {
-        let interrupted = || Outcome::Interrupted { reason: "neither its process nor its exit record was found".into() };
+        let interrupted = || Outcome::Interrupted { reason: NO_TRACE.into() };
         let mut ended = ended.unwrap_or_else(|| Ended { outcome: interrupted(), took_ms: 0, log_bytes: 0 });
         if let Outcome::Stopped { by } = &mut ended.outcome
             && by.is_empty()
@@ -225,8 +228,9 @@ impl Driver {
 
     fn judge_gate(&self, phase: PhaseId, told: &mpsc::UnboundedSender<Told>) {
         let (executor, told, plan, done) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()), self.done_phases());
+        let begun: Vec<PhaseId> = self.state.begun().map(|phase| phase.id.clone()).collect();
         tokio::spawn(async move {
-            let (gate, findings) = executor.gate(&plan, &phase, &done).await;
+            let (gate, findings) = executor.gate(&plan, &phase, &done, &begun).await;
             let blocking =
                 gate.blocking.iter().map(|finding| format!("{} on {}: {}", finding.check, finding.target, finding.observed)).collect();
             let _ = told.send(Told::Input(Input::GateJudged { phase, blocking, ignored: gate.ignored.len() }, findings));

@@ -96,19 +96,23 @@ impl Executor {
         Ok(())
     }
 
-    async fn checks(&self, plan: &Plan, scope: Scope, done: &[PhaseId]) -> Vec<Finding> {
+    async fn checks(&self, plan: &Plan, scope: Scope) -> Vec<Finding> {
+        self.checks_when(plan, scope, &[], &[]).await
+    }
+
+    async fn checks_when(&self, plan: &Plan, scope: Scope, done: &[PhaseId], begun: &[PhaseId]) -> Vec<Finding> {
         let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list)).unwrap_or_default();
-        let done: BTreeSet<PhaseId> = done.iter().cloned().collect();
-        let request = CheckRequest { scope, done, ignores, ..CheckRequest::preflight(plan) };
+        let (done, begun) = (done.iter().cloned().collect(), begun.iter().cloned().collect());
+        let request = CheckRequest { scope, done, begun, ignores, ..CheckRequest::preflight(plan) };
         run_checks(&request, &*self.ports.probe, None).await
     }
 
-    /// Judges the checks that guard a phase.
-    pub async fn gate(&self, plan: &Plan, phase: &PhaseId, done: &[PhaseId]) -> (Gate, Vec<Finding>) {
+    /// Judges the checks that guard a phase, given the phases that are done, and those that have begun.
+    pub async fn gate(&self, plan: &Plan, phase: &PhaseId, done: &[PhaseId], begun: &[PhaseId]) -> (Gate, Vec<Finding>) {
         // What guards the whole run is judged before this engine's first phase, until it has been let through once.
         let whole = !self.whole.load(Ordering::Acquire);
         let scope = if whole { Scope::WholeAndGuards(phase.clone()) } else { Scope::Guards(phase.clone()) };
-        let findings = self.checks(plan, scope, done).await;
+        let findings = self.checks_when(plan, scope, done, begun).await;
         let gate = Gate::of(&findings);
         if gate.is_open() {
             self.whole.store(true, Ordering::Release);
@@ -119,7 +123,7 @@ impl Executor {
     /// Why a step is not needed; none: it is.
     pub async fn unneeded(&self, plan: &Plan, step: &StepRef) -> Option<String> {
         let planned = plan.step(step)?;
-        let findings = self.checks(plan, Scope::Named(planned.unless.clone()), &[]).await;
+        let findings = self.checks(plan, Scope::Named(planned.unless.clone())).await;
         let all = !findings.is_empty() && findings.iter().all(|finding| finding.verdict == Verdict::Pass);
         let seen: Vec<&str> = findings.iter().map(|finding| finding.observed.as_str()).collect();
         all.then(|| format!("already so: {}", seen.join("; ")))
@@ -303,7 +307,7 @@ impl Executor {
         let mut stop = self.stop.subscribe();
         let mut last = String::new();
         loop {
-            let findings = self.checks(plan, Scope::Named(vec![check.clone()]), &[]).await;
+            let findings = self.checks(plan, Scope::Named(vec![check.clone()])).await;
             let open: Vec<&Finding> =
                 findings.iter().filter(|finding| !matches!(finding.verdict, Verdict::Pass | Verdict::Skipped)).collect();
             if !findings.is_empty() && open.is_empty() {
@@ -336,13 +340,13 @@ impl Executor {
     }
 
     async fn check(&self, plan: &Plan, checks: &[CheckId], say: &mut (dyn FnMut(&str) + Send)) -> Outcome {
-        let findings = self.checks(plan, Scope::Named(checks.to_vec()), &[]).await;
+        let findings = self.checks(plan, Scope::Named(checks.to_vec())).await;
         judge(&findings, say)
     }
 
     /// Exit code 0 is not success: the checks named under `verify` must hold.
     async fn verify(&self, plan: &Plan, step: &PlanStep, dir: &std::path::Path, ended: &mut Ended) {
-        let findings = self.checks(plan, Scope::Named(step.verify.clone()), &[]).await;
+        let findings = self.checks(plan, Scope::Named(step.verify.clone())).await;
         let mut output = OpenOptions::new().append(true).open(log(dir)).ok();
         let mut say = |line: &str| {
             if let Some(output) = &mut output {

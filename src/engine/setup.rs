@@ -8,9 +8,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{is_locked, read_holder, take_lock, write_holder};
+use super::attempt::{is_locked, read_exit, read_holder, take_lock, write_holder};
 use super::client::Client;
-use super::driver::{Driver, EngineError};
+use super::driver::{Driver, EngineError, NO_TRACE};
 use super::executor::{Executor, Ports};
 use super::real_probe::RealProbe;
 use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
@@ -25,7 +25,7 @@ use crate::install::change::{Change, FileChange};
 use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
 use crate::install::site::SecretRef;
-use crate::run::event::{Event, FORMAT, Recorded};
+use crate::run::event::{Event, FORMAT, Outcome, Recorded};
 use crate::run::machine::Machine;
 use crate::run::select::select;
 use crate::run::state::{self, State};
@@ -181,6 +181,7 @@ impl Setup {
             let runner = folder.runner_lock();
             let at_work = state.running().is_some() && is_locked(&runner);
             state.engine = if at_work { read_holder::<super::attempt::Holder>(&runner).map(|holder| holder.pid) } else { None };
+            settle(&mut state, folder, &run);
         }
         Ok(Some(FoundRun { folder: run, state, events }))
     }
@@ -189,6 +190,12 @@ impl Setup {
     #[must_use]
     pub fn done(&self, state: &State) -> BTreeSet<PhaseId> {
         state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).map(|phase| phase.id.clone()).collect()
+    }
+
+    /// The phases of a run that have begun: what is found on machines may be their own work.
+    #[must_use]
+    pub fn begun(&self, state: &State) -> BTreeSet<PhaseId> {
+        state.begun().map(|phase| phase.id.clone()).collect()
     }
 
     /// Takes the site, continues its open run or opens one, and starts the engine.
@@ -239,6 +246,19 @@ impl Setup {
         };
         write_holder(&lock, &Holder { pid: std::process::id(), user: self.user.clone() }).map_err(io)?;
         Ok(lock)
+    }
+}
+
+/// How a step stands whose engine is gone: its runner may be at work still, or have left its record, or neither.
+fn settle(state: &mut State, folder: &SitePaths, run: &RunPaths) {
+    let Some((step, record)) = state.running().map(|(step, record)| (step.clone(), record.attempts)) else { return };
+    if state.questions.iter().any(|question| question.step == step) || is_locked(&folder.root().join("runner.lock")) {
+        return;
+    }
+    let attempt = run.root().join("steps").join(step.folder()).join(record.to_string());
+    let outcome = read_exit(&attempt).map_or_else(|| Outcome::Interrupted { reason: NO_TRACE.into() }, |ended| ended.outcome);
+    if let Some(record) = state.steps.get_mut(&step) {
+        record.outcome = Some(outcome);
     }
 }
 

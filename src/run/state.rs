@@ -323,6 +323,11 @@ impl State {
         })
     }
 
+    /// The phases of which a step was begun.
+    pub fn begun(&self) -> impl Iterator<Item = &PlanPhase> {
+        self.plan.phases.iter().filter(|phase| self.steps_of(phase).any(|(_, record)| record.is_some_and(|record| record.attempts > 0)))
+    }
+
     /// Where a phase stands.
     #[must_use]
     pub fn phase_state(&self, phase: &PlanPhase) -> PhaseState {

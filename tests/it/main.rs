@@ -22,6 +22,7 @@ mod kit;
 mod machine;
 mod mini_kit;
 mod rehearse;
+mod runner;
 mod screenshots;
 mod ui_demo;
 mod ui_keys;

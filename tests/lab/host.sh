@@ -40,9 +40,10 @@ mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 mount -t tmpfs -o mode=755 run "$root/run"
 # Homes of this machine stay out of sight.
-mount -t tmpfs -o mode=755 home "$root/home"
+mount -t tmpfs -o "mode=755,size=$disk" home "$root/home"
 mount -t tmpfs -o mode=700 root "$root/root"
-mkdir -p "$root/run/sshd" "$root/run/lock"
+# A claim: the recorder of systemctl stands for systemd.
+mkdir -p "$root/run/sshd" "$root/run/lock" "$root/run/systemd/system"
 
 while read -r how from to; do
   if [ -d "$from" ]; then mkdir -p "$root$to"; else mkdir -p "$(dirname "$root$to")" && : >>"$root$to"; fi

@@ -11,7 +11,7 @@ async fn the_command_prints_failures_first_and_keeps_its_json() {
     let probe = all_machines(facts("ubuntu-22.04"));
     let go = async |args: &CheckArgs, json: bool| {
         let mut out = Vec::new();
-        let place = CheckPlace { plan: &plan, ignores: &ignores, done: BTreeSet::new(), json };
+        let place = CheckPlace { plan: &plan, ignores: &ignores, done: BTreeSet::new(), begun: BTreeSet::new(), json };
         let code = run(args, &place, &probe, &mut out).await;
         (code, String::from_utf8(out).unwrap())
     };
