@@ -1,5 +1,6 @@
 //! What happened in a run and what comes next. Pure: no clock, files, network or processes.
 
+pub mod diagnose;
 pub mod event;
 pub mod machine;
 pub mod question;
