@@ -136,7 +136,8 @@ mod tests {
             (explain(&mut failure, &Reading::Plain, &[], Some(&path)), failure.known)
         };
         assert_eq!(run(), (Ok(()), vec!["sudo-pass".to_owned()]), "it need not exist");
-        let entry = "[[issue]]\nid = \"corp\"\ntitle = \"t\"\npattern = 'proxy\\.corp'\ncause = \"c.\"\nremedy = \"r.\"\nconfidence = \"high\"\n";
+        let entry =
+            "[[issue]]\nid = \"corp\"\ntitle = \"t\"\npattern = 'proxy\\.corp'\ncause = \"c.\"\nremedy = \"r.\"\nconfidence = \"high\"\n";
         std::fs::write(&path, entry).unwrap();
         assert_eq!(run(), (Ok(()), vec!["corp".to_owned()]));
         std::fs::write(&path, "[[issue]]\nid = 7\n").unwrap();
