@@ -311,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn overlapping_lines_go_to_the_specific_entry() {
+        for (line, expected) in [
+            ("Error pulling image registry.example.net/wireguard: net/http: TLS handshake timeout", "egress"),
+            ("could not connect to registry.terraform.io: dial tcp: lookup registry.terraform.io on 10.0.0.2:53: no such host", "egress"),
+            ("DNS problem: NXDOMAIN looking up TXT for _acme-challenge.a.org", "cert-acme"),
+            ("failed: registry-1.docker.io/v2/bitnamicharts/minio: 429 Too Many Requests: toomanyrequests", "chart-dl"),
+            ("vm1: Gathering Facts: Failed to connect to the host via ssh: u@10.0.0.5: Permission denied (publickey).", "ssh-auth"),
+            (
+                "vm1: Gathering Facts: Failed to connect to the host via ssh: Could not resolve hostname vm1: Name or service not known",
+                "dns-missing",
+            ),
+            ("\"msg\": \"dlopen() \\\"/usr/lib/nginx/modules/ngx_stream_module.so\\\" failed\"", "nginx-stream"),
+        ] {
+            assert_eq!(ids(&[line]), [expected], "{line}");
+        }
+    }
+
+    #[test]
     fn a_failure_that_is_ignored_is_none() {
         let failed = "fatal: [vm1]: FAILED! => {\"msg\": \"Missing sudo password\"}";
         assert_eq!(ids(&[failed, "...ignoring"]), Vec::<String>::new());
