@@ -153,6 +153,12 @@ impl SitePaths {
         self.root.join("known_hosts")
     }
 
+    /// The operators' own catalogue of known failures, beside the shipped one: one for all sites.
+    #[must_use]
+    pub fn known_issues(&self) -> Option<PathBuf> {
+        self.root.ancestors().nth(2).map(|state| state.join("known-issues.toml"))
+    }
+
     /// Findings the operator ignores, with reasons.
     #[must_use]
     pub fn ignores(&self) -> PathBuf {

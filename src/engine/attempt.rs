@@ -38,6 +38,9 @@ pub struct AttemptSpec {
     pub secrets: Vec<String>,
     /// Files to remove when the attempt has ended.
     pub remove: Vec<PathBuf>,
+    /// The operators' own catalogue of known failures; it need not exist.
+    #[serde(default)]
+    pub known_issues: Option<PathBuf>,
 }
 
 /// One command of an attempt.

@@ -212,6 +212,7 @@ impl Executor {
             prompts,
             secrets: secrets.values().map(|value| value.expose_secret().to_owned()).collect(),
             remove,
+            known_issues: self.site.known_issues(),
         })
     }
 

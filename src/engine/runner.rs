@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
+use super::diagnosis::explain;
 use super::pump::{Pump, Pumped};
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
@@ -150,9 +151,17 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         };
         exited.store(true, Ordering::Release);
         let Ok(pumped) = reader.join() else { return failed("reading the output failed", "look at the log; retry") };
+        let recent = pumped.recent.clone();
         match judge(command, &typed, status, stopped, pumped) {
             Outcome::Done => {}
             Outcome::Warned { reason } => warning = reason,
+            Outcome::Failed(mut failure) => {
+                if let Err(error) = explain(&mut failure, &command.reading, &recent, spec.known_issues.as_deref()) {
+                    // What cannot be said here is only not said: the failure stands.
+                    let _ = writeln!(output, "known failures cannot be read: {error}");
+                }
+                return Outcome::Failed(failure);
+            }
             other => return other,
         }
     }
