@@ -19,6 +19,7 @@ mod machine;
 mod mini_kit;
 mod screenshots;
 mod ui_demo;
+mod ui_hosts;
 mod ui_keys;
 mod ui_screens;
 mod ui_terminal;
