@@ -16,8 +16,8 @@ use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
 use super::{
-    advanced, form, help, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view, start, summary,
-    widgets,
+    advanced, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view,
+    start, summary, widgets,
 };
 use crate::engine::client::Update;
 use crate::run::machine;
@@ -372,6 +372,15 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
         Told::PreflightEnded { round, result } => preflight::ended(model, round, result),
         Told::Ignored { check, target, result } => {
             preflight::ignored(model, &check, &target, result);
+            Vec::new()
+        }
+        Told::HostKeys(result) => {
+            host_keys::seen(model, result);
+            Vec::new()
+        }
+        Told::HostKeysRecorded(result) => host_keys::recorded(model, result),
+        Told::Imported(result) => {
+            import::read(model, result);
             Vec::new()
         }
         Told::Attached(result) => {

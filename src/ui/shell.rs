@@ -86,7 +86,13 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     screen = fresh()?;
                     drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
                 }
-                other => desk.begin(other, &reply),
+                other => {
+                    // The engine of the run before holds the site as long as somebody listens to it.
+                    if matches!(other, Command::OpenRun { new: true, .. }) {
+                        client = None;
+                    }
+                    desk.begin(other, &reply);
+                }
             }
         }
         if model.leaving == Leaving::Now {

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::app::{Model, Screen};
 use super::desk::Command;
 use super::keymap::Action;
-use super::{text, theme, widgets};
+use super::{review, text, theme, widgets};
 use crate::run::state::{PhaseState, State};
 
 /// Does what a key on the summary screen means.
@@ -21,6 +21,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::PageDown => model.summary_top += page,
         Action::Home => model.summary_top = 0,
         Action::Back => model.screen = Screen::Run,
+        Action::NewRun => review::ask_for_new_run(model),
         _ => {}
     }
     Vec::new()
@@ -80,7 +81,7 @@ fn lines(state: &State) -> Vec<Said> {
     said.push(Said(theme::heading(), "What next".into(), 0));
     let next = match state.summary() {
         "done" => {
-            "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry."
+            "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry, from the run. n opens a new run."
         }
         "failed" => "Back to the run: retry, skip, edit answers or open a shell. From any shell: mosip-setup retry, mosip-setup status.",
         _ => "The run goes on where it stopped: mosip-setup run, or continue from the run screen.",

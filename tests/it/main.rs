@@ -25,6 +25,7 @@ mod rehearse;
 mod runner;
 mod screenshots;
 mod ui_demo;
+mod ui_hosts;
 mod ui_keys;
 mod ui_screens;
 mod ui_terminal;
