@@ -31,6 +31,7 @@ impl Attempt {
             prompts: Vec::new(),
             secrets: Vec::new(),
             remove: Vec::new(),
+            known_issues: None,
         };
         Self { place, spec }
     }

@@ -395,7 +395,7 @@ fn footer(model: &Model) -> String {
 #[test]
 fn the_footer_of_a_run_offers_what_does_something_now() {
     let mut story = Story::begin(80, 24);
-    story.to_cluster();
+    story.go_to_cluster();
     let running = footer(&story.model);
     for (word, offered) in [("x stop", true), ("f full", true), ("/ search", true), ("w wrap", true), ("go on", false), ("retry", false)] {
         assert_eq!(running.contains(word), offered, "{word}: {running}");
@@ -415,7 +415,7 @@ fn the_footer_of_a_run_offers_what_does_something_now() {
 #[test]
 fn long_lines_are_cut_while_they_come_in_and_wrapped_when_read() {
     let mut story = Story::begin(80, 24);
-    story.to_cluster();
+    story.go_to_cluster();
     story.log = format!("short\nfatal: {} the-end\n", "x".repeat(200));
     story.wait(1);
     assert!(text(&story.model).contains('…') && !text(&story.model).contains("the-end"), "{}", text(&story.model));
@@ -428,7 +428,7 @@ fn long_lines_are_cut_while_they_come_in_and_wrapped_when_read() {
 #[test]
 fn a_new_run_is_opened_from_the_summary_with_two_different_keys() {
     let mut story = Story::begin(100, 30);
-    story.to_cluster();
+    story.go_to_cluster();
     story.finish();
     assert!(story.press("n n").is_empty(), "n again is no");
     let commands = story.press("n y");
