@@ -39,6 +39,8 @@ pub enum Then {
         /// Also where there is an answer already.
         all: bool,
     },
+    /// Open the site's run as it stands.
+    OpenRun,
     /// Open a new run of the site.
     NewRun,
     /// Start the installation.

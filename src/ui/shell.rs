@@ -106,7 +106,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
             if draw(&mut screen, &model).is_err() {
                 // As below: a terminal that takes nothing any more must not take the run with it.
                 gone = true;
-                commands = app::update(&mut model, Msg::Terminate);
+                commands = app::update(&mut model, Msg::Gone);
                 continue;
             }
         }
@@ -126,16 +126,16 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     }
                     commands = message.map(|message| app::update(&mut model, message)).unwrap_or_default();
                 }
-                // The terminal is gone: what runs is asked to end, and nothing is drawn any more.
+                // The terminal is gone: what runs goes on by itself, and nothing is drawn any more.
                 Some(Err(_)) | None => {
                     gone = true;
-                    commands = app::update(&mut model, Msg::Terminate);
+                    commands = app::update(&mut model, Msg::Gone);
                 }
             },
             _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
             _ = hangup.recv(), if !gone => {
                 gone = true;
-                commands = app::update(&mut model, Msg::Terminate);
+                commands = app::update(&mut model, Msg::Gone);
             }
             Some(first) = told.recv() => {
                 commands = hear(&mut model, &mut client, first);
@@ -159,7 +159,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     }
     drop(screen);
     drop(guard);
-    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
+    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(summary::word);
     Ok(Exited { text: summary::farewell(&model), run })
 }
 
