@@ -27,7 +27,8 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry, ShellRequest, SiteEntry, Told, Trouble,
+    Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry, ShellRequest,
+    SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
 

@@ -16,8 +16,8 @@ use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
 use super::{
-    advanced, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view, start, summary,
-    widgets,
+    advanced, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view,
+    start, summary, widgets,
 };
 use crate::engine::client::Update;
 use crate::run::machine;

@@ -181,9 +181,6 @@ pub fn view(model: &Model, keys: &HostKeys, frame: &mut Frame<'_>, area: Rect, t
     let below = inner.height.min(2);
     widgets::paged(frame, Rect { height: inner.height.saturating_sub(below + 1), width: inner.width, ..inner }, lines, keys.top);
     let letters = if keys.new_ones() > 0 { format!("y: record the {} new", keys.new_ones()) } else { String::new() };
-    let last = vec![
-        widgets::buttons(keys.buttons(), top.then_some(keys.button)),
-        Line::from(Span::styled(letters, theme::faint())),
-    ];
+    let last = vec![widgets::buttons(keys.buttons(), top.then_some(keys.button)), Line::from(Span::styled(letters, theme::faint()))];
     frame.render_widget(Paragraph::new(last), Rect { y: inner.bottom() - below, height: below, ..inner });
 }

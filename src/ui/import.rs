@@ -51,8 +51,9 @@ pub fn read(model: &mut Model, result: Result<Box<Imported>, Trouble>) {
         count(found.draft.answers.len(), "answer"),
         count(settings, "further setting"),
     );
+    let prefix = format!("{}/", found.folder.display());
     for note in &found.notes {
-        text.push_str(&format!("\n- {note}"));
+        text.push_str(&format!("\n- {}", note.replace(&prefix, "")));
     }
     model.popups.push(Popup::confirm(
         "Take over what was found?",
@@ -72,7 +73,8 @@ pub fn take_over(model: &mut Model, found: &Imported, all: bool) {
     let machines = table(&mut site.draft.machines, &found.draft.machines, all);
     settle(site);
     let left = machines.left;
-    let mut say = format!("{} and {} taken over; nothing is written before you save", count(machines.taken, "machine"), count(taken, "answer"));
+    let mut say =
+        format!("{} and {} taken over; nothing is written before you save", count(machines.taken, "machine"), count(taken, "answer"));
     if left > 0 {
         say.push_str(&format!(". {} of the checkout have no place in the table: add them by hand", count(left, "machine")));
     }

@@ -408,7 +408,9 @@ pub fn footer(context: Context) -> Vec<(String, &'static str)> {
 pub fn footer_of(context: Context, useful: &dyn Fn(Action) -> bool) -> Vec<(String, &'static str)> {
     let typing = context.takes_text();
     let of = |wanted: Context| {
-        TABLE.iter().filter(move |line| line.context == wanted && !line.label.is_empty() && (wanted == Context::Anywhere || useful(line.action)))
+        TABLE
+            .iter()
+            .filter(move |line| line.context == wanted && !line.label.is_empty() && (wanted == Context::Anywhere || useful(line.action)))
     };
     of(context)
         .chain(of(Context::Anywhere).filter(|_| context != Context::Help))

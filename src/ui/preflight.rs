@@ -65,7 +65,6 @@ pub struct Preflight {
     pub trouble: Option<String>,
 }
 
-
 /// A row of the matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Row {

@@ -146,12 +146,7 @@ pub fn farewell(model: &Model) -> String {
         && let Some(state) = &run.state
     {
         let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).count();
-        farewell.push_str(&format!(
-            "{rehearsal}{}: {}, {settled} of {} phases done\n",
-            state.run,
-            word(state),
-            state.plan.phases.len()
-        ));
+        farewell.push_str(&format!("{rehearsal}{}: {}, {settled} of {} phases done\n", state.run, word(state), state.plan.phases.len()));
         for phase in &state.plan.phases {
             let phase_state = state.phase_state(phase);
             let (_, word, _) = theme::phase(phase_state);

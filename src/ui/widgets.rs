@@ -120,7 +120,9 @@ fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
     let context = model.context();
     let mut hints = match &model.run {
-        Some(run) if model.popups.is_empty() && model.screen == Screen::Run => keymap::footer_of(context, &|action| run_keys::useful(run, action)),
+        Some(run) if model.popups.is_empty() && model.screen == Screen::Run => {
+            keymap::footer_of(context, &|action| run_keys::useful(run, action))
+        }
         _ => keymap::footer_of(context, &|action| action != keymap::Action::HostKeys || model.preflight.strangers() > 0),
     };
     if context == keymap::Context::Buttons {
@@ -135,7 +137,8 @@ pub fn keys(frame: &mut Frame<'_>, area: Rect, hints: &[(String, &'static str)])
     let columns = usize::from(area.width);
     let mut hints = hints.to_vec();
     let mut gap = 3;
-    let needs = |hints: &[(String, &str)], gap: usize| hints.iter().map(|hint| hint_width(hint, gap)).sum::<usize>() + 1 - gap.min(hints.len());
+    let needs =
+        |hints: &[(String, &str)], gap: usize| hints.iter().map(|hint| hint_width(hint, gap)).sum::<usize>() + 1 - gap.min(hints.len());
     if needs(&hints, gap) > columns {
         // Where room is short, keys are written shortly and stand closer.
         gap = 2;

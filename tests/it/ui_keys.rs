@@ -403,7 +403,9 @@ fn the_footer_of_a_run_offers_what_does_something_now() {
     assert!(!running.contains("shell") && !running.contains("answers") && !running.contains("skip"), "{running}");
     story.fail_cluster();
     let failed = footer(&story.model);
-    for (word, offered) in [("r retry", true), ("R from start", true), ("a answers", true), ("e shell", true), ("stop", false), ("skip", false)] {
+    for (word, offered) in
+        [("r retry", true), ("R from start", true), ("a answers", true), ("e shell", true), ("stop", false), ("skip", false)]
+    {
         assert_eq!(failed.contains(word), offered, "{word}: {failed}");
     }
     story.press("Esc Down Down");
@@ -426,7 +428,8 @@ fn long_lines_are_cut_while_they_come_in_and_wrapped_when_read() {
 #[test]
 fn a_site_with_a_run_offers_to_open_it() {
     let mut model = started(80, 24);
-    let run = mosip_setup::ui::desk::RunEntry { id: "r1".into(), state: "stopped".into(), note: "stopped at MOSIP cluster, 3 h ago".into() };
+    let run =
+        mosip_setup::ui::desk::RunEntry { id: "r1".into(), state: "stopped".into(), note: "stopped at MOSIP cluster, 3 h ago".into() };
     let loaded = mosip_setup::ui::desk::LoadedSite {
         path: "/home/ubuntu/mosip/sandbox.toml".into(),
         draft: draft(),
