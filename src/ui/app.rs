@@ -63,6 +63,8 @@ pub enum Msg {
     ShellEnded(Option<String>),
     /// Somebody outside asks the program to end.
     Terminate,
+    /// The terminal is gone.
+    Gone,
 }
 
 /// What is done once a site is written and planned.
@@ -239,7 +241,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Paste(text) => {
             model.dirty = true;
-            paste(model, &text)
+            if is_too_small(model.size) { Vec::new() } else { paste(model, &text) }
         }
         Msg::Resize(columns, rows) => {
             model.size = (columns, rows);
@@ -269,6 +271,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             }
             Vec::new()
         }
+        // Nobody has asked the run to stop: the step that runs lives in a session of its own, goes on, and is taken up by the next start.
+        Msg::Gone => leave(model),
         Msg::Terminate => {
             if model.run_is_busy() && model.leaving == Leaving::No {
                 model.leaving = Leaving::Stopping;
@@ -280,7 +284,16 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     }
 }
 
+fn is_too_small((columns, rows): (u16, u16)) -> bool {
+    columns < LEAST.0 || rows < LEAST.1
+}
+
 fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    // What cannot be seen is not decided; leaving is asked about, or done where nothing is lost.
+    if is_too_small(model.size) {
+        let leaves = keymap::action(Context::Anywhere, key) == Some(Action::Quit);
+        return if leaves { quit(model) } else { Vec::new() };
+    }
     let context = model.context();
     // On a button the keys of its screen hold as well.
     let behind = if context == Context::Buttons { model.behind_buttons() } else { context };
@@ -424,7 +437,7 @@ pub fn leave(model: &mut Model) -> Vec<Command> {
 /// Draws the model.
 pub fn view(model: &Model, frame: &mut Frame<'_>) {
     let area = frame.area();
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if is_too_small((area.width, area.height)) {
         widgets::too_small(frame, area, model.rehearsal);
     } else {
         let full = model.screen == Screen::Run && model.run.as_ref().is_some_and(|run| run.full);

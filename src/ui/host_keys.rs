@@ -165,8 +165,7 @@ pub fn view(model: &Model, keys: &HostKeys, frame: &mut Frame<'_>, area: Rect, t
     let columns = if area.width >= 110 { 100 } else { area.width.saturating_sub(12).min(66) };
     let known_hosts = model.review.plan.as_ref().map(|plan| plan.known_hosts.clone()).unwrap_or_default();
     let say = if keys.new_ones() > 0 {
-        "Compare each fingerprint with what \"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\" says on the machine itself, or with your \
-         provider's console. Recorded keys are what the whole installation trusts."
+        "Compare each fingerprint with what the machine itself says, as with ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     } else {
         "There is no new key to record."
     };

@@ -51,8 +51,9 @@ pub fn read(model: &mut Model, result: Result<Box<Imported>, Trouble>) {
         count(found.draft.answers.len(), "answer"),
         count(settings, "further setting"),
     );
+    let prefix = format!("{}/", found.folder.display());
     for note in &found.notes {
-        text.push_str(&format!("\n- {note}"));
+        text.push_str(&format!("\n- {}", note.replace(&prefix, "")));
     }
     model.popups.push(Popup::confirm(
         "Take over what was found?",

@@ -287,9 +287,9 @@ pub const TABLE: &[Binding] = &[
     // --- run ---
     b(C::Run, &[ENTER], A::Enter, "answer", "The question of the phase, where it has one; else its log or failure"),
     b(C::Run, &[c('x')], A::Stop, "stop", "Stop the run; asks first"),
+    b(C::Run, &[c('c')], A::Continue, "go on", "Go on with the phases not done"),
     b(C::Run, &[c('f')], A::Full, "full log", "The log on the whole screen, without frames, to copy from"),
     b(C::Run, &[c('/')], A::Search, "search", "Search the log"),
-    b(C::Run, &[c('c')], A::Continue, "go on", "Go on with the phases not done"),
     b(C::Run, &[c('r')], A::Retry, "retry", "Run the phase again from the step that failed"),
     b(C::Run, &[c('R')], A::RetryFromStart, "from start", "Run the phase again from its first step; asks first"),
     b(C::Run, &[c('s')], A::Skip, "skip", "Go on without the phase; shows what that means and asks why"),

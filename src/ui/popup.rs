@@ -39,6 +39,8 @@ pub enum Then {
         /// Also where there is an answer already.
         all: bool,
     },
+    /// Open the site's run as it stands.
+    OpenRun,
     /// Open a new run of the site.
     NewRun,
     /// Start the installation.
@@ -198,7 +200,11 @@ impl Popup {
     pub fn trouble(title: &str, trouble: &Trouble) -> Self {
         let mut text = trouble.message.clone();
         for problem in &trouble.problems {
-            text.push_str(&format!("\n{problem}"));
+            // An error of one problem says it in its message already.
+            let said = problem.to_string();
+            if !trouble.message.contains(&said) {
+                text.push_str(&format!("\n{said}"));
+            }
         }
         let buttons = vec![Button { label: "Close", letter: Some('y'), then: Then::Close }];
         Self::Confirm { title: title.to_owned(), text, buttons, selected: 0, top: 0, bad: true }

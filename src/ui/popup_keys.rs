@@ -160,6 +160,7 @@ fn press(model: &mut Model, then: Then) -> Vec<Command> {
             import::take_over(model, &found, all);
             Vec::new()
         }
+        Then::OpenRun => review::open_run(model, false),
         Then::NewRun => review::new_run(model),
         Then::Start => review::start(model),
         Then::RetryFromStart(phase) => run::retry(model, phase, true),

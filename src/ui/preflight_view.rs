@@ -124,7 +124,8 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
                 let style = if here { theme::marked() } else { theme::text() };
                 let mut spans = vec![
                     Span::styled(if here { " ▸ " } else { "   " }, theme::accent()),
-                    Span::styled(text::fit(title, title_width), style),
+                    Span::styled(text::fit(title, title_width.saturating_sub(1)), style),
+                    Span::raw(" "),
                 ];
                 let single = cells.len() == 1 && machines.len() != 1;
                 for key in cells {

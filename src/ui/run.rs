@@ -295,6 +295,10 @@ fn live(model: &mut Model) -> Vec<Command> {
     if run.failure().is_some() {
         run.focus = Focus::Failure(0);
     }
+    if state.is_complete() && !begin {
+        model.screen = Screen::Summary;
+        model.summary_top = 0;
+    }
     let open = state.questions.clone();
     let replan = match &model.review.plan {
         Some(plan) if *plan != state.plan => {

@@ -64,6 +64,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut model = Model::new(size, options.look, options.rehearsal, Timestamp::now());
     let mut commands = model.begin(options.site.as_deref(), options.open_run);
     let mut drawn: Option<Instant> = None;
+    let mut gone = false;
     let mut ticked = Instant::now();
     loop {
         for command in commands.drain(..) {
@@ -73,6 +74,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                         client.send(*command);
                     }
                 }
+                Command::Copy(_) | Command::Notify(_) if gone => {}
                 Command::Copy(text) => write_out(&copy_sequence(&text))?,
                 Command::Notify(text) => write_out(&notify_sequence(&text))?,
                 Command::Quit => model.leaving = Leaving::Now,
@@ -98,21 +100,25 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         if model.leaving == Leaving::Now {
             break;
         }
-        if model.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
+        if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
             drawn = Some(Instant::now());
             if draw(&mut screen, &model).is_err() {
                 // As below: a terminal that takes nothing any more must not take the run with it.
-                break;
+                gone = true;
+                commands = app::update(&mut model, Msg::Gone);
+                continue;
             }
         }
         let until_tick = Duration::from_millis(model.tick_milliseconds()).saturating_sub(ticked.elapsed());
-        let pause =
-            if model.dirty { FRAME.saturating_sub(drawn.map_or(FRAME, |drawn| drawn.elapsed())).min(until_tick) } else { until_tick };
+        let pause = if model.dirty && !gone {
+            FRAME.saturating_sub(drawn.map_or(FRAME, |drawn| drawn.elapsed())).min(until_tick)
+        } else {
+            until_tick
+        };
         tokio::select! {
             biased;
-            // A terminal that is gone ends the screen. What runs is in a process of its own and goes on; the next start takes it up.
-            event = keys.next() => match event {
+            event = keys.next(), if !gone => match event {
                 Some(Ok(event)) => {
                     let message = translate(event);
                     if matches!(message, Some(Msg::Resize(..))) {
@@ -120,10 +126,17 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     }
                     commands = message.map(|message| app::update(&mut model, message)).unwrap_or_default();
                 }
-                Some(Err(_)) | None => break,
+                // The terminal is gone: what runs goes on by itself, and nothing is drawn any more.
+                Some(Err(_)) | None => {
+                    gone = true;
+                    commands = app::update(&mut model, Msg::Gone);
+                }
             },
             _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
-            _ = hangup.recv() => break,
+            _ = hangup.recv(), if !gone => {
+                gone = true;
+                commands = app::update(&mut model, Msg::Gone);
+            }
             Some(first) = told.recv() => {
                 commands = hear(&mut model, &mut client, first);
                 drain(&mut told, |message| commands.extend(hear(&mut model, &mut client, message)));
@@ -146,7 +159,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     }
     drop(screen);
     drop(guard);
-    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
+    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(summary::word);
     Ok(Exited { text: summary::farewell(&model), run })
 }
 

@@ -11,6 +11,17 @@ use super::keymap::Action;
 use super::{review, text, theme, widgets};
 use crate::run::state::{PhaseState, State};
 
+/// One word for the run as it is without its engine, which ends with the screen: `running` only while a step runs.
+#[must_use]
+pub fn word(state: &State) -> &'static str {
+    if state.running().is_some() {
+        return state.summary();
+    }
+    let mut state = state.clone();
+    state.engine = None;
+    state.summary()
+}
+
 /// Does what a key on the summary screen means.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     let page = usize::from(model.size.1 / 2);
@@ -39,7 +50,7 @@ fn lines(state: &State) -> Vec<Said> {
     let plan = &state.plan;
     let total: u64 = plan.phases.iter().map(|phase| state.phase_times(phase).1).sum();
     let of = |wanted: PhaseState| plan.phases.iter().filter(|phase| state.phase_state(phase) == wanted).count();
-    let (head, style) = match state.summary() {
+    let (head, style) = match word(state) {
         "done" if of(PhaseState::Skipped) > 0 => {
             (format!("Done, but for {} skipped", count(of(PhaseState::Skipped), "phase")), theme::warn())
         }
@@ -79,7 +90,7 @@ fn lines(state: &State) -> Vec<Said> {
         said.push(Said(theme::text(), String::new(), 0));
     }
     said.push(Said(theme::heading(), "What next".into(), 0));
-    let next = match state.summary() {
+    let next = match word(state) {
         "done" => {
             "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry, from the run. n opens a new run."
         }
@@ -135,12 +146,7 @@ pub fn farewell(model: &Model) -> String {
         && let Some(state) = &run.state
     {
         let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).count();
-        farewell.push_str(&format!(
-            "{rehearsal}{}: {}, {settled} of {} phases done\n",
-            state.run,
-            state.summary(),
-            state.plan.phases.len()
-        ));
+        farewell.push_str(&format!("{rehearsal}{}: {}, {settled} of {} phases done\n", state.run, word(state), state.plan.phases.len()));
         for phase in &state.plan.phases {
             let phase_state = state.phase_state(phase);
             let (_, word, _) = theme::phase(phase_state);
@@ -148,7 +154,7 @@ pub fn farewell(model: &Model) -> String {
                 farewell.push_str(&format!("  {word}: {} {}\n", phase.title, state.phase_reason(phase)).replace(" \n", "\n"));
             }
         }
-        if !model.rehearsal && state.summary() != "done" {
+        if !model.rehearsal && word(state) != "done" {
             farewell.push_str(&format!("  go on:  mosip-setup run --site {}\n", state.site_file));
         }
         farewell.push_str(&format!("  logs:   {}\n", run.folder.display()));

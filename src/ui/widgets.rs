@@ -123,7 +123,7 @@ fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Some(run) if model.popups.is_empty() && model.screen == Screen::Run => {
             keymap::footer_of(context, &|action| run_keys::useful(run, action))
         }
-        _ => keymap::footer(context),
+        _ => keymap::footer_of(context, &|action| action != keymap::Action::HostKeys || model.preflight.strangers() > 0),
     };
     if context == keymap::Context::Buttons {
         let known: Vec<String> = hints.iter().map(|hint| hint.0.clone()).collect();
@@ -231,9 +231,9 @@ pub fn entry(frame: &mut Frame<'_>, area: Rect, line: &input::Line, masked: bool
     let columns = usize::from(area.width);
     let whole = if masked { "•".repeat(line.text().chars().count()) } else { line.text().to_owned() };
     let before: String = whole.chars().take(line.cursor()).collect();
-    // Scrolled so that the cursor is seen.
+    // Scrolled so that the cursor is seen; what just fits is shown whole.
     let mut skip = 0;
-    while focus && text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
+    while focus && text::width(&whole) > columns && text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
         skip += 1;
     }
     let shown: String = whole.chars().skip(skip).collect();

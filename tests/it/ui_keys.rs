@@ -426,6 +426,42 @@ fn long_lines_are_cut_while_they_come_in_and_wrapped_when_read() {
 }
 
 #[test]
+fn a_site_with_a_run_offers_to_open_it() {
+    let mut model = started(80, 24);
+    let run =
+        mosip_setup::ui::desk::RunEntry { id: "r1".into(), state: "stopped".into(), note: "stopped at MOSIP cluster, 3 h ago".into() };
+    let loaded = mosip_setup::ui::desk::LoadedSite {
+        path: "/home/ubuntu/mosip/sandbox.toml".into(),
+        draft: draft(),
+        profile: profile(),
+        fetched: true,
+        run: Some(run),
+    };
+    told(&mut model, Told::Site(Ok(Box::new(loaded.clone()))));
+    assert!(text(&model).contains("stopped at MOSIP cluster"), "{}", text(&model));
+    let commands = press(&mut model, "Enter");
+    assert!(matches!(commands[..], [Command::OpenRun { new: false, .. }]), "{commands:?}");
+    told(&mut model, Told::Site(Ok(Box::new(loaded))));
+    assert!(press(&mut model, "Right Enter").is_empty() && model.screen == Screen::Site);
+}
+
+#[test]
+fn a_terminal_that_goes_does_not_stop_the_run() {
+    let mut story = Story::begin(80, 24);
+    story.to_cluster();
+    let commands = app::update(&mut story.model, Msg::Gone);
+    assert!(engine(&commands).is_none() && matches!(commands[..], [Command::Quit]), "{commands:?}");
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_decided() {
+    let mut model = review(80, 24);
+    app::update(&mut model, Msg::Resize(59, 14));
+    assert!(press(&mut model, "s y Enter").is_empty() && model.popups.is_empty());
+    assert!(matches!(press(&mut model, "^c")[..], [Command::Quit]));
+}
+
+#[test]
 fn a_new_run_is_opened_from_the_summary_with_two_different_keys() {
     let mut story = Story::begin(100, 30);
     story.go_to_cluster();
