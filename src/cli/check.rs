@@ -108,7 +108,8 @@ pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, ou
     }
     let reasons = ignores::reasons(&ignores::read(place.ignores).map_err(|error| state(&error))?);
     let only = (!args.only.is_empty()).then(|| args.only.iter().cloned().collect());
-    let mut request = CheckRequest { only, done: place.done.clone(), begun: place.begun.clone(), ignores: reasons, ..CheckRequest::preflight(plan) };
+    let mut request =
+        CheckRequest { only, done: place.done.clone(), begun: place.begun.clone(), ignores: reasons, ..CheckRequest::preflight(plan) };
     let mut findings = run_checks(&request, probe, None).await;
     while args.watch && !Gate::of(&findings).is_open() {
         if !place.json {

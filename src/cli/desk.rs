@@ -1,6 +1,6 @@
 //! The desk of the full screen: performs what the screens ask for, each in a task of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::setup::{Setup, SetupError};
 use crate::install::change::FileChange;
 use crate::install::check::Target;
-use crate::install::ids::{CheckId, FieldId, PhaseId, ProfileId};
+use crate::install::ids::{CheckId, FieldId, ProfileId};
 use crate::install::judge;
 use crate::install::plan::Plan;
 use crate::install::profile::Profile;
