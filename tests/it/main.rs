@@ -20,6 +20,7 @@ mod docs;
 mod harness;
 mod journal_format;
 mod kit;
+mod lab_run;
 mod machine;
 mod mini_kit;
 mod profile_mutation;
