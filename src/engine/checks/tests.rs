@@ -327,6 +327,10 @@ async fn guards_providers_and_names_decide_what_is_asked() {
     assert_eq!(judged, ["swap"], "what guards only finished phases does not block a rerun");
     let guards = CheckRequest { scope: Scope::Guards("cluster".parse().unwrap()), ..CheckRequest::preflight(&plan) };
     assert_eq!(run_checks(&guards, &probe, None).await.len(), machine_checks().len() - 1);
+    let again = CheckRequest { begun: done.clone(), ..guards };
+    let ports = run_checks(&again, &probe, None).await.into_iter().find(|finding| finding.check == "ports").unwrap();
+    assert_eq!(ports.verdict, Verdict::Skipped, "a retry is not stopped by what its phase has started: {}", ports.observed);
+    assert!(ports.observed.contains("cluster has begun"), "{}", ports.observed);
     let before = *probe.1.lock().unwrap();
     let named = CheckRequest { scope: Scope::Named(vec!["gate".parse().unwrap()]), done, ..CheckRequest::preflight(&plan) };
     let gate = run_checks(&named, &probe, None).await;
