@@ -126,14 +126,28 @@ impl Logs {
         let shown = self.shown.entry((step.clone(), attempt)).or_default();
         let Ok(mut file) = File::open(path) else { return Ok(()) };
         file.seek(SeekFrom::Start(*shown))?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        // Only whole lines, each with the step's name before it, so that lines of two phases are told apart in a file.
-        let Some(end) = memchr::memrchr(b'\n', &text) else { return Ok(()) };
-        *shown += end as u64 + 1;
-        for line in text[..=end].split_inclusive(|byte| *byte == b'\n') {
-            write!(out, "{}| ", step.phase)?;
-            out.write_all(line)?;
+        // In pieces: what has come since may be a whole log.
+        let mut text = vec![0; 256 * 1024];
+        let mut kept = 0;
+        loop {
+            let length = file.read(&mut text[kept..])?;
+            let filled = kept + length;
+            // Only whole lines, each with the phase's name before it, so that lines of two phases are told apart in a file.
+            let end = match memchr::memrchr(b'\n', &text[..filled]) {
+                Some(feed) => feed + 1,
+                None if filled == text.len() => filled,
+                None => 0,
+            };
+            *shown += end as u64;
+            for line in text[..end].split_inclusive(|byte| *byte == b'\n') {
+                write!(out, "{}| ", step.phase)?;
+                out.write_all(line)?;
+            }
+            text.copy_within(end..filled, 0);
+            kept = filled - end;
+            if length == 0 {
+                break;
+            }
         }
         Ok(())
     }

@@ -315,7 +315,7 @@ pub async fn follow(client: Client, common: &Common, auto: Option<AutoAnswer<'_>
         #[expect(unreachable_code, reason = "gives the loop its error type")]
         Ok::<(), std::io::Error>(())
     });
-    let mut out = std::io::stdout();
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     let followed = plain::follow(client, format, &mut out, &mut on_halt).await;
     signals.abort();
     Ok(followed?)

@@ -75,9 +75,13 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         Ok(output) => output,
         Err(error) => return failed(format!("{}: {error}", log(&spec.dir).display()), "check that the disk is not full"),
     };
-    let (Ok(mut terminate), Ok(mut kill), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::user_defined1()), signal(SignalKind::hangup()))
-    else {
+    // Interrupts are received so that they are not ignored: a program started in the background by a shell hands that on to its children.
+    let (Ok(mut terminate), Ok(mut kill), Ok(mut hangup), Ok(_interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::user_defined1()),
+        signal(SignalKind::hangup()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return failed("signals cannot be received", "");
     };
     let mut warning = String::new();

@@ -448,7 +448,7 @@ fn a_site_with_a_run_offers_to_open_it() {
 #[test]
 fn a_terminal_that_goes_does_not_stop_the_run() {
     let mut story = Story::begin(80, 24);
-    story.to_cluster();
+    story.go_to_cluster();
     let commands = app::update(&mut story.model, Msg::Gone);
     assert!(engine(&commands).is_none() && matches!(commands[..], [Command::Quit]), "{commands:?}");
 }
