@@ -10,6 +10,7 @@ use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -24,6 +25,8 @@ use crate::engine::client::{Client, Update};
 const FRAME: Duration = Duration::from_millis(33);
 /// Messages handled between two looks at the clock: a flood must not keep a frame from being drawn.
 const BATCH: usize = 512;
+/// Answers that the desk may give before a frame is drawn without waiting for more.
+const ANSWERS: usize = 8;
 
 /// How the screen is to be.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +56,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let size = crossterm::terminal::size()?;
     let guard = Terminal::take()?;
     let mut screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    screen.clear()?;
+    blank(&mut screen)?;
     let (reply, mut told) = Reply::channel();
     let mut keys = EventStream::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -63,6 +66,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut commands = model.begin(options.site.as_deref());
     let mut drawn = Instant::now() - FRAME;
     let mut ticked = Instant::now();
+    let mut answered = 0;
     loop {
         for command in commands.drain(..) {
             match command {
@@ -81,7 +85,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     let outcome = tokio::task::block_in_place(|| desk.shell(&request));
                     guard.resume()?;
                     keys = EventStream::new();
-                    screen.clear()?;
+                    blank(&mut screen)?;
                     drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
                 }
                 other => desk.begin(other, &reply),
@@ -90,6 +94,15 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         if model.leaving == Leaving::Now {
             break;
         }
+        // What the desk answers at once belongs to this frame: drawn without it, it would show a whole frame later.
+        if answered < ANSWERS
+            && let Ok(first) = told.try_recv()
+        {
+            answered += 1;
+            commands = hear(&mut model, &mut client, first);
+            continue;
+        }
+        answered = 0;
         if model.dirty && drawn.elapsed() >= FRAME {
             model.dirty = false;
             drawn = Instant::now();
@@ -147,6 +160,13 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     drop(guard);
     let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
     Ok(Exited { text: summary::farewell(&model), run })
+}
+
+/// Clears the screen, so that the next frame is drawn whole. [`ratatui::Terminal::clear`] would ask the terminal where its cursor is
+/// first: a round trip on a slow line, and an error on one that does not answer.
+fn blank(screen: &mut ratatui::Terminal<CrosstermBackend<io::Stdout>>) -> io::Result<()> {
+    let size = screen.size()?;
+    screen.resize(Rect::new(0, 0, size.width, size.height))
 }
 
 async fn next_update(client: &mut Option<Client>) -> Option<Update> {
