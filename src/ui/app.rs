@@ -348,7 +348,7 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
 }
 
 fn tell(model: &mut Model, told: Told) -> Vec<Command> {
-    model.dirty = true;
+    let dirty = std::mem::replace(&mut model.dirty, true);
     match told {
         Told::Overview(result) => start::overview(model, result),
         Told::Site(result) => start::loaded(model, result),
@@ -404,8 +404,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             Vec::new()
         }
         Told::Log { ticket, window } => {
-            // Drawn only where it changed something.
-            model.dirty = run::log_arrived(model, ticket, window);
+            // Drawn only where it changed something, or where a key is still to be shown.
+            model.dirty = run::log_arrived(model, ticket, window) || dirty;
             Vec::new()
         }
         Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
@@ -464,4 +464,20 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         }
     }
     model.look.apply(frame.buffer_mut());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::log_source::LogWindow;
+
+    #[test]
+    fn a_log_that_changed_nothing_takes_no_frame_away_from_a_key() {
+        let mut model = Model::new((120, 40), Look::default(), false, Timestamp::UNIX_EPOCH);
+        for dirty in [false, true] {
+            model.dirty = dirty;
+            drop(update(&mut model, Msg::Told(Told::Log { ticket: 1, window: Ok(LogWindow::default()) })));
+            assert_eq!(model.dirty, dirty);
+        }
+    }
 }

@@ -25,6 +25,8 @@ use crate::engine::client::{Client, Update};
 const FRAME: Duration = Duration::from_millis(33);
 /// Messages handled between two looks at the clock: a flood must not keep a frame from being drawn.
 const BATCH: usize = 512;
+/// Answers that the desk may give before a frame is drawn without waiting for more.
+const ANSWERS: usize = 8;
 
 /// How the screen is to be.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut drawn: Option<Instant> = None;
     let mut gone = false;
     let mut ticked = Instant::now();
+    let mut answered = 0;
     loop {
         for command in commands.drain(..) {
             match command {
@@ -100,6 +103,15 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         if model.leaving == Leaving::Now {
             break;
         }
+        // What the desk answers at once belongs to this frame: drawn without it, it would show a whole frame later.
+        if answered < ANSWERS
+            && let Ok(first) = told.try_recv()
+        {
+            answered += 1;
+            commands = hear(&mut model, &mut client, first);
+            continue;
+        }
+        answered = 0;
         if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
             drawn = Some(Instant::now());
