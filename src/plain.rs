@@ -42,12 +42,15 @@ pub type OnHalt<'a> = &'a mut dyn FnMut(&Client, &State, StopReason) -> bool;
 /// The output cannot be written.
 pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + Send), on_halt: OnHalt<'_>) -> io::Result<Followed> {
     let mut state: Option<State> = None;
+    // What halted before the command was taken in is the past's business: an adopted step that ended meanwhile.
+    let mut decided = false;
     let mut live = false;
     let mut logs = Logs::default();
     let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None };
     while let Some(update) = client.next().await {
         match update {
             Update::Event(recorded) => {
+                decided |= live && matches!(recorded.event, Event::OperatorDecided { .. } | Event::QuestionAnswered { .. });
                 match &mut state {
                     None => state = State::open(&recorded).ok(),
                     // The engine has folded it already: it fits.
@@ -79,6 +82,7 @@ pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + S
                 // Whoever follows says so, with the exit code that belongs to it.
                 break;
             }
+            Update::Halted(_) if !decided => {}
             Update::Halted(reason) => {
                 followed.reason = reason;
                 let goes_on = state.as_ref().is_some_and(|state| on_halt(&client, state, reason));
