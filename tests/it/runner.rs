@@ -400,7 +400,7 @@ fn a_plan_that_destroys_stops_before_the_apply() {
 #[test]
 fn a_playbook_without_recap_or_hosts_is_no_success() {
     let play = |text: &str| {
-        let mut attempt = Attempt::new("").reading(Reading::Playbook { tasks: 1 });
+        let mut attempt = Attempt::new("").reading(Reading::Playbook { tasks: 1, empty_groups: false });
         script_in(&mut attempt, &format!("cat <<'END'\n{text}\nEND"));
         attempt
     };
@@ -409,6 +409,13 @@ fn a_playbook_without_recap_or_hosts_is_no_success() {
         assert!(matches!(play(text).run().outcome, Outcome::Failed(_)), "{text:?}");
     }
     let whole = "PLAY [all] ****\n\nTASK [one] ****\nok: [vm1]\n\nPLAY RECAP *****\nvm1 : ok=1 changed=0 unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\n";
+    // Ansible says what its play missed on stderr, and ends with 0.
+    let mut attempt = play(whole);
+    attempt.spec.commands[0].argv =
+        ["bash", "-c", &format!("cat <<'END'\n{whole}\nEND\necho '[WARNING]: Could not match supplied host pattern, ignoring: nginx' >&2")]
+            .map(str::to_owned)
+            .to_vec();
+    assert!(attempt.failure().message.contains("the inventory has no nginx"));
     let attempt = play(whole);
     assert_eq!(attempt.run().outcome, Outcome::Done);
     let progress = fs::read_to_string(attempt.spec.dir.join("events.jsonl")).unwrap();
