@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_known_failure_gets_cause_and_remedy() {
         let mut failure = failure(&["vm1: apt : Upgrade: E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1"], 2);
-        assert_eq!(explain(&mut failure, &Reading::Playbook { tasks: 1 }, &[], None), Ok(()));
+        assert_eq!(explain(&mut failure, &Reading::Playbook { tasks: 1, empty_groups: false }, &[], None), Ok(()));
         assert_eq!(failure.known, ["apt-lock"]);
         assert!(failure.hint.starts_with("Likely cause: ") && failure.hint.contains(" Do: "), "{}", failure.hint);
     }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn an_unknown_failure_gets_the_hint_of_its_kind_and_a_hint_stays() {
         let mut unreachable = Failure { hosts: vec!["vm3".into()], ..failure(&[], 4) };
-        assert_eq!(explain(&mut unreachable, &Reading::Playbook { tasks: 1 }, &[], None), Ok(()));
+        assert_eq!(explain(&mut unreachable, &Reading::Playbook { tasks: 1, empty_groups: false }, &[], None), Ok(()));
         assert!(unreachable.hint.contains("vm3 is powered on") && unreachable.known.is_empty(), "{}", unreachable.hint);
         let mut own = Failure { hint: "mine".into(), ..failure(&["Missing sudo password"], 2) };
         assert_eq!(explain(&mut own, &Reading::Plain, &[], None), Ok(()));
