@@ -237,7 +237,7 @@ fn wait_for_text(path: &Path, text: &str) {
 
 #[test]
 fn a_command_that_ends_well_after_a_stop_is_done() {
-    let script = "trap 'echo finishing; exit 0' INT\necho $$ >$PIPE\nwhile :; do read -r _ <>$PIPE; done";
+    let script = "trap 'echo finishing; exit 0' INT\necho $$ >$PIPE\nwhile :; do sleep 1; done";
     let (attempt, runner, _) = ready(script, Reading::Terraform { destroys: Vec::new() });
     signal(i32::try_from(runner.id()).unwrap(), Signal::TERM);
     assert_eq!(attempt.end(runner).outcome, Outcome::Done, "Terraform gets an interrupt, and what it finished is finished");
