@@ -21,6 +21,8 @@ pub struct Playbook {
     failures: Vec<String>,
     ignored: Vec<String>,
     no_hosts: bool,
+    may_be_empty: bool,
+    unmatched: Vec<String>,
     changed: bool,
 }
 
@@ -55,6 +57,21 @@ impl Playbook {
     #[must_use]
     pub fn new(total: u64) -> Self {
         Self { total, ..Self::default() }
+    }
+
+    /// The site has no machine for some group of the inventory, so that a play for that group has nothing to do.
+    #[must_use]
+    pub fn with_empty_groups(mut self, some: bool) -> Self {
+        self.may_be_empty = some;
+        self
+    }
+
+    /// Takes in one line of stderr without its newline: a pattern that no group and no host has is only warned about there.
+    pub fn complaint(&mut self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        if let Some((_, pattern)) = text.split_once("Could not match supplied host pattern, ignoring: ") {
+            self.unmatched.push(pattern.trim().to_owned());
+        }
     }
 
     /// Takes in one line without its newline.
@@ -155,7 +172,9 @@ impl Playbook {
     pub fn verdict(&self) -> Verdict {
         let hosts: Vec<String> =
             self.recap.iter().filter(|(_, recap)| recap.failed > 0 || recap.unreachable > 0).map(|(host, _)| host.clone()).collect();
-        let wrong = if self.no_hosts {
+        let wrong = if !self.unmatched.is_empty() {
+            format!("a play matched no hosts: the inventory has no {}", self.unmatched.join(", "))
+        } else if self.no_hosts && !self.may_be_empty {
             "a play matched no hosts: the inventory lacks a group or name the playbook needs".into()
         } else if self.recap.is_empty() {
             "the playbook ended without doing anything on any host (its recap is empty): is the inventory right?".into()
@@ -249,6 +268,13 @@ mod tests {
         let nothing = read("[WARNING]: Unable to parse x\n\nPLAY [a] ***\nskipping: no hosts matched\n\nPLAY RECAP ***\n");
         assert!(nothing.verdict().wrong.contains("no hosts"));
         assert!(read("ERROR! no such file\n").verdict().wrong.contains("recap is empty"));
+        // A site without further servers has an empty group for them.
+        let mut whole = Playbook::new(0).with_empty_groups(true);
+        let text = "PLAY [a] ***\nok: [vm1]\n\nPLAY [further servers] ***\nskipping: no hosts matched\n\nPLAY RECAP ***\nvm1 : ok=1 changed=0 unreachable=0 failed=0\n";
+        text.lines().for_each(|line| whole.line(line.as_bytes()));
+        assert_eq!(whole.verdict().wrong, "");
+        whole.complaint(b"[WARNING]: Could not match supplied host pattern, ignoring: deployment-node");
+        assert!(whole.verdict().wrong.ends_with("has no deployment-node"));
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub enum Reading {
     Playbook {
         /// `TASK` banners.
         tasks: u64,
+        /// Whether a group of its inventory has no host, because the site has no such machine.
+        #[serde(default)]
+        empty_groups: bool,
     },
     /// `ansible-inventory --list`: must show these groups, hosts and addresses.
     Inventory {

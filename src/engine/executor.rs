@@ -163,7 +163,10 @@ impl Executor {
         let folder = step.dir.as_ref().map(PathBuf::from);
         let mut remove = Vec::new();
         let reading = match &step.action {
-            Action::Ansible { tasks, .. } => Reading::Playbook { tasks: tasks.map_or(0, u64::from) },
+            Action::Ansible { tasks, model, .. } => Reading::Playbook {
+                tasks: tasks.map_or(0, u64::from),
+                empty_groups: model.values().any(std::collections::BTreeMap::is_empty),
+            },
             Action::Terraform { .. } => {
                 remove.extend(folder.as_ref().map(|folder| folder.join(TERRAFORM_PLAN_FILE)));
                 Reading::Terraform { destroys }

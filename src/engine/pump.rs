@@ -118,7 +118,7 @@ impl Pump {
         let mut pumped = Pumped::default();
         let mut reader = match &self.reading {
             Reading::Plain => Reader::Plain,
-            Reading::Playbook { tasks } => Reader::Playbook(Box::new(Playbook::new(*tasks))),
+            Reading::Playbook { tasks, empty_groups } => Reader::Playbook(Box::new(Playbook::new(*tasks).with_empty_groups(*empty_groups))),
             Reading::Inventory { .. } => Reader::Inventory(Vec::new()),
             Reading::Terraform { .. } => Reader::Terraform(Box::default()),
             Reading::Save { path } => match create_private(path) {
@@ -131,7 +131,7 @@ impl Pump {
         };
         let redactor = self.redactor.clone();
         let mut streams = [Stream::new(&redactor), Stream::new(&redactor)];
-        let mut lines = Lines::default();
+        let (mut lines, mut complaints) = (Lines::default(), Lines::default());
         let (mut clean, mut transformed) = (Vec::with_capacity(128 * 1024), Vec::new());
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
@@ -170,6 +170,9 @@ impl Pump {
                             }
                         }
                     } else {
+                        if let Reader::Playbook(playbook) = &mut reader {
+                            complaints.feed(bytes, |line| playbook.complaint(line));
+                        }
                         streams[1].feed(bytes, &mut clean);
                     }
                 }

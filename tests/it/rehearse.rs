@@ -1,7 +1,6 @@
 //! The whole program on a rehearsal: the real binary, its exit codes, and what it says and leaves.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
 use base64::Engine as _;

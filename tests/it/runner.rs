@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use mosip_setup::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, read_exit, take_lock};
+use mosip_setup::engine::attempt::{AttemptSpec, CommandSpec, Ended, Holder, Reading, is_locked, read_exit, read_holder, take_lock};
 use mosip_setup::install::profile::{Prompt, Terminal};
 use mosip_setup::run::event::{Failure, Outcome};
 use rustix::process::Signal;
@@ -86,6 +86,16 @@ impl Attempt {
         let path = self.place.path(name);
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
+    }
+}
+
+/// A test that fails leaves no runner behind.
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let holder = read_holder::<Holder>(&self.spec.lock).filter(|holder| is_locked(&self.spec.lock) && holder.dir == self.spec.dir);
+        if let Some(pid) = holder.and_then(|holder| i32::try_from(holder.pid).ok()) {
+            signal(pid, Signal::USR1);
+        }
     }
 }
 
@@ -236,7 +246,7 @@ fn wait_for_text(path: &Path, text: &str) {
 
 #[test]
 fn a_command_that_ends_well_after_a_stop_is_done() {
-    let script = "trap 'echo finishing; exit 0' INT\necho $$ >$PIPE\nwhile :; do read -r _ <>$PIPE; done";
+    let script = "trap 'kill $!; echo finishing; exit 0' INT\necho $$ >$PIPE\nwhile :; do sleep 600 & wait; done";
     let (attempt, runner, _) = ready(script, Reading::Terraform { destroys: Vec::new() });
     signal(i32::try_from(runner.id()).unwrap(), Signal::TERM);
     assert_eq!(attempt.end(runner).outcome, Outcome::Done, "Terraform gets an interrupt, and what it finished is finished");
@@ -399,7 +409,7 @@ fn a_plan_that_destroys_stops_before_the_apply() {
 #[test]
 fn a_playbook_without_recap_or_hosts_is_no_success() {
     let play = |text: &str| {
-        let mut attempt = Attempt::new("").reading(Reading::Playbook { tasks: 1 });
+        let mut attempt = Attempt::new("").reading(Reading::Playbook { tasks: 1, empty_groups: false });
         script_in(&mut attempt, &format!("cat <<'END'\n{text}\nEND"));
         attempt
     };
@@ -408,6 +418,13 @@ fn a_playbook_without_recap_or_hosts_is_no_success() {
         assert!(matches!(play(text).run().outcome, Outcome::Failed(_)), "{text:?}");
     }
     let whole = "PLAY [all] ****\n\nTASK [one] ****\nok: [vm1]\n\nPLAY RECAP *****\nvm1 : ok=1 changed=0 unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\n";
+    // Ansible says what its play missed on stderr, and ends with 0.
+    let mut attempt = play(whole);
+    attempt.spec.commands[0].argv =
+        ["bash", "-c", &format!("cat <<'END'\n{whole}\nEND\necho '[WARNING]: Could not match supplied host pattern, ignoring: nginx' >&2")]
+            .map(str::to_owned)
+            .to_vec();
+    assert!(attempt.failure().message.contains("the inventory has no nginx"));
     let attempt = play(whole);
     assert_eq!(attempt.run().outcome, Outcome::Done);
     let progress = fs::read_to_string(attempt.spec.dir.join("events.jsonl")).unwrap();
