@@ -42,12 +42,15 @@ pub type OnHalt<'a> = &'a mut dyn FnMut(&Client, &State, StopReason) -> bool;
 /// The output cannot be written.
 pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + Send), on_halt: OnHalt<'_>) -> io::Result<Followed> {
     let mut state: Option<State> = None;
+    // What halted before the command was taken in is the past's business: an adopted step that ended meanwhile.
+    let mut decided = false;
     let mut live = false;
     let mut logs = Logs::default();
     let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None };
     while let Some(update) = client.next().await {
         match update {
             Update::Event(recorded) => {
+                decided |= live && matches!(recorded.event, Event::OperatorDecided { .. } | Event::QuestionAnswered { .. });
                 match &mut state {
                     None => state = State::open(&recorded).ok(),
                     // The engine has folded it already: it fits.
@@ -75,12 +78,11 @@ pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + S
                 }
             }
             Update::Rejected(message) => {
-                followed.rejected = Some(message.clone());
-                if format == Format::Lines {
-                    writeln!(out, "refused: {message}")?;
-                }
+                followed.rejected = Some(message);
+                // Whoever follows says so, with the exit code that belongs to it.
                 break;
             }
+            Update::Halted(_) if !decided => {}
             Update::Halted(reason) => {
                 followed.reason = reason;
                 let goes_on = state.as_ref().is_some_and(|state| on_halt(&client, state, reason));
@@ -128,14 +130,28 @@ impl Logs {
         let shown = self.shown.entry((step.clone(), attempt)).or_default();
         let Ok(mut file) = File::open(path) else { return Ok(()) };
         file.seek(SeekFrom::Start(*shown))?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        // Only whole lines, each with the step's name before it, so that lines of two phases are told apart in a file.
-        let Some(end) = memchr::memrchr(b'\n', &text) else { return Ok(()) };
-        *shown += end as u64 + 1;
-        for line in text[..=end].split_inclusive(|byte| *byte == b'\n') {
-            write!(out, "{}| ", step.phase)?;
-            out.write_all(line)?;
+        // In pieces: what has come since may be a whole log.
+        let mut text = vec![0; 256 * 1024];
+        let mut kept = 0;
+        loop {
+            let length = file.read(&mut text[kept..])?;
+            let filled = kept + length;
+            // Only whole lines, each with the phase's name before it, so that lines of two phases are told apart in a file.
+            let end = match memchr::memrchr(b'\n', &text[..filled]) {
+                Some(feed) => feed + 1,
+                None if filled == text.len() => filled,
+                None => 0,
+            };
+            *shown += end as u64;
+            for line in text[..end].split_inclusive(|byte| *byte == b'\n') {
+                write!(out, "{}| ", step.phase)?;
+                out.write_all(line)?;
+            }
+            text.copy_within(end..filled, 0);
+            kept = filled - end;
+            if length == 0 {
+                break;
+            }
         }
         Ok(())
     }

@@ -141,10 +141,22 @@ impl SitePaths {
         self.root.join("site.lock")
     }
 
+    /// Held by the runner that is at work for this site.
+    #[must_use]
+    pub fn runner_lock(&self) -> PathBuf {
+        self.root.join("runner.lock")
+    }
+
     /// The host keys seen and agreed to.
     #[must_use]
     pub fn known_hosts(&self) -> PathBuf {
         self.root.join("known_hosts")
+    }
+
+    /// The operators' own catalogue of known failures, beside the shipped one: one for all sites.
+    #[must_use]
+    pub fn known_issues(&self) -> Option<PathBuf> {
+        self.root.ancestors().nth(2).map(|state| state.join("known-issues.toml"))
     }
 
     /// Findings the operator ignores, with reasons.

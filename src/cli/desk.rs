@@ -9,21 +9,26 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::ignores::{self, Ignore};
+use crate::adapters::import;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
 use crate::engine::checks::{CheckRequest, run_checks};
+use crate::engine::client::Client;
+use crate::engine::driver::EngineError;
+use crate::engine::host_keys::{self, HostKeyReport};
 use crate::engine::setup::{Setup, SetupError};
 use crate::install::change::FileChange;
 use crate::install::check::Target;
-use crate::install::ids::{CheckId, FieldId, ProfileId};
+use crate::install::ids::{CheckId, FieldId, MachineName, ProfileId};
 use crate::install::judge;
 use crate::install::plan::Plan;
 use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Command, Desk, FetchProgress, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry, ShellRequest, SiteEntry, Told, Trouble,
+    Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry, ShellRequest,
+    SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
 
@@ -143,9 +148,21 @@ impl Desk for SetupDesk {
                 let result = ignore(&setup, &site, &check, &target, reason);
                 told.tell(Told::Ignored { check, target, result });
             })),
+            Command::ScanHostKeys { site } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::HostKeys(scan_host_keys(&setup, &site)));
+            })),
+            Command::AcceptHostKeys { site, keys } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::HostKeysRecorded(accept_host_keys(&setup, &site, keys)));
+            })),
+            Command::Import { profile, site, folder } => {
+                let folder = self.resolve(&folder);
+                drop(tokio::task::spawn_blocking(move || {
+                    told.tell(Told::Imported(import_from(&profile, &site, folder).map(Box::new)));
+                }));
+            }
             // Opening spawns the engine's task, so it is done inside the runtime.
-            Command::OpenRun { site, secrets } => drop(tokio::spawn(async move {
-                let client = open_run(&setup, &site, &secrets);
+            Command::OpenRun { site, secrets, new } => drop(tokio::spawn(async move {
+                let client = open_run(&setup, &site, &secrets, new).await;
                 told.tell(Told::Attached(client));
             })),
             Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || {
@@ -315,8 +332,42 @@ fn ignore(setup: &Setup, site: &Path, check: &CheckId, target: &Target, reason: 
     Ok(reason)
 }
 
-fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>) -> Result<crate::engine::client::Client, Trouble> {
+/// On a thread of its own: it waits for the network.
+fn scan_host_keys(setup: &Setup, site: &Path) -> Result<Vec<HostKeySeen>, Trouble> {
+    let (_, plan) = project_and_plan(setup, site)?;
+    let reports = tokio::runtime::Handle::current().block_on(host_keys::scan(&plan, &*setup.ports.probe));
+    let seen = |report: HostKeyReport| HostKeySeen { machine: report.machine, address: report.address, answer: report.answer };
+    Ok(reports.into_iter().map(seen).collect())
+}
+
+/// Records what the operator has seen, not what a second look would find.
+fn accept_host_keys(setup: &Setup, site: &Path, keys: Vec<HostKeySeen>) -> Result<Vec<MachineName>, Trouble> {
+    let (_, plan) = project_and_plan(setup, site)?;
+    let report = |seen: HostKeySeen| HostKeyReport { machine: seen.machine, address: seen.address, answer: seen.answer };
+    let reports: Vec<HostKeyReport> = keys.into_iter().map(report).collect();
+    host_keys::accept_new(&plan, &reports, 22).map_err(|error| trouble(&error))
+}
+
+fn import_from(profile: &ProfileId, site: &Path, folder: PathBuf) -> Result<Imported, Trouble> {
+    let beside = site.parent().map(Path::to_owned).unwrap_or_default();
+    let profile = profiles::load_for_site(profile.as_str(), &beside).map_err(|error| trouble(&error))?;
+    let found = import::import(&profile, &folder).map_err(Trouble::new)?;
+    Ok(Imported { folder, draft: found.draft, notes: found.notes })
+}
+
+async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Client, Trouble> {
     let (project, plan) = project_and_plan(setup, site)?;
     let resolved = setup.secrets(&project, &plan, secrets).map_err(|error| setup_trouble(&error))?;
-    setup.open_run(&project, plan, resolved, false).map_err(|error| setup_trouble(&error))
+    let open = || setup.open_run(&project, plan.clone(), resolved.clone(), new);
+    let mut opened = open();
+    // The engine of the run before, in this very program, may need a moment to let go of the site.
+    for _ in 0..30 {
+        match &opened {
+            Err(SetupError::Engine(EngineError::Held { pid })) if new && *pid == std::process::id() => {}
+            _ => break,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        opened = open();
+    }
+    opened.map_err(|error| setup_trouble(&error))
 }

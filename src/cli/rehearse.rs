@@ -50,7 +50,7 @@ pub fn stage(args: &RehearseArgs) -> Result<(Common, Setup), Failure> {
         Some(dir) => std::path::absolute(dir)?,
         None => tempfile::Builder::new().prefix("mosip-setup-rehearsal-").tempdir()?.keep(),
     };
-    let rehearsal = Rehearsal { scratch, speed: args.speed, faults: args.fault.clone() };
+    let rehearsal = Rehearsal { scratch, speed: args.speed, faults: args.fault.clone(), answered: args.headless };
     rehearsal.set().map_err(|error| Failure { exit: Exit::CannotWrite, message: error.to_string(), problems: Vec::new() })?;
     let common = Common { site: Some(rehearsal.site()), state_dir: Some(rehearsal.state_dir()), json: false };
     let setup = common.setup()?;
@@ -82,7 +82,7 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
     let exit = if gate.is_open() {
         let client = setup.open_run(&prepared.project, prepared.plan, prepared.secrets, false)?;
         client.send(Command::Run(Selection::default()));
-        finish(follow(client, &common, Some(&|question| answer(question))).await?)?
+        finish(follow(client, &common, Some(&answer)).await?)?
     } else {
         Exit::PreflightFailed
     };
@@ -101,7 +101,8 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
 }
 
 /// What the rehearsal's operator answers.
-fn answer(question: &Question) -> Option<Answer> {
+#[must_use]
+pub fn answer(question: &Question) -> Option<Answer> {
     Some(Answer::Text(match question.wanted {
         Wanted::Secret { .. } => IMPORT_ADDRESS.to_owned(),
         Wanted::Confirmation { .. } | Wanted::Repeat | Wanted::Destroy { .. } => "yes".to_owned(),

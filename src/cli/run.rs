@@ -142,7 +142,7 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
         client.send(Command::Skip { phase: phase.clone(), reason: reason.clone() });
     }
     client.send(Command::Run(selection));
-    finish(follow(client, common, None).await?)
+    finish(follow(client, common, beforehand(&setup)).await?)
 }
 
 /// Refuses before anything runs what cannot run.
@@ -209,7 +209,7 @@ pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
     };
     let client = setup.open_run(&project, plan, secrets, false)?;
     client.send(Command::Retry { phase, from_start: args.from_start });
-    finish(follow(client, common, None).await?)
+    finish(follow(client, common, beforehand(&setup)).await?)
 }
 
 /// `skip`.
@@ -237,7 +237,8 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
     }
     let client = setup.open_run(&project, plan, secrets, false)?;
     client.send(Command::Skip { phase: args.phase.clone(), reason: args.reason.clone() });
-    finish(follow_commands(client, common).await?)
+    client.send(Command::Settle);
+    finish(follow(client, common, None).await?)
 }
 
 /// `answer`.
@@ -274,11 +275,11 @@ pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
     let id = question.id.clone();
     let client = setup.open_run(&project, plan, secrets, false)?;
     client.send(Command::Answer { question: id, answer });
-    finish(follow(client, common, None).await?)
+    finish(follow(client, common, beforehand(&setup)).await?)
 }
 
 /// Answers questions in the place of an operator.
-pub type AutoAnswer<'a> = &'a dyn Fn(&Question) -> Option<Answer>;
+pub type AutoAnswer<'a> = &'a (dyn Fn(&Question) -> Option<Answer> + Sync);
 
 /// Follows a run on stdout. Questions go to `auto`, else to the terminal, else the run ends waiting. Ctrl-C asks what runs to end, a
 /// second one kills it.
@@ -314,16 +315,15 @@ pub async fn follow(client: Client, common: &Common, auto: Option<AutoAnswer<'_>
         #[expect(unreachable_code, reason = "gives the loop its error type")]
         Ok::<(), std::io::Error>(())
     });
-    let mut out = std::io::stdout();
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     let followed = plain::follow(client, format, &mut out, &mut on_halt).await;
     signals.abort();
     Ok(followed?)
 }
 
-/// Follows commands that start nothing by themselves.
-async fn follow_commands(client: Client, common: &Common) -> Result<Followed, Failure> {
-    client.send(Command::Settle);
-    follow(client, common, None).await
+/// The answers of a rehearsal that has nobody to ask.
+fn beforehand(setup: &Setup) -> Option<AutoAnswer<'static>> {
+    setup.rehearsal.as_ref().filter(|rehearsal| rehearsal.answered).map(|_| &super::rehearse::answer as AutoAnswer<'static>)
 }
 
 fn ask_for(question: &Question, secret: bool) -> Option<String> {

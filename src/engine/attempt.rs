@@ -38,6 +38,9 @@ pub struct AttemptSpec {
     pub secrets: Vec<String>,
     /// Files to remove when the attempt has ended.
     pub remove: Vec<PathBuf>,
+    /// The operators' own catalogue of known failures; it need not exist.
+    #[serde(default)]
+    pub known_issues: Option<PathBuf>,
 }
 
 /// One command of an attempt.
@@ -51,6 +54,17 @@ pub struct CommandSpec {
     pub env: BTreeMap<String, String>,
     /// How its output is understood.
     pub reading: Reading,
+    /// What is shown in its place, where something stands in for it: a rehearsal shows the real command.
+    #[serde(default)]
+    pub shown: Option<Vec<String>>,
+}
+
+impl CommandSpec {
+    /// Program and arguments as shown to people.
+    #[must_use]
+    pub fn shown(&self) -> &[String] {
+        self.shown.as_ref().unwrap_or(&self.argv)
+    }
 }
 
 /// How output is understood, and what success means beyond exit code 0.

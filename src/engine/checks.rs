@@ -39,6 +39,8 @@ pub enum Scope {
     Preflight,
     /// Those that guard this phase, just before it.
     Guards(PhaseId),
+    /// The same before the first phase of a run: also those that guard the whole run.
+    WholeAndGuards(PhaseId),
     /// Exactly these, for `verify`, `unless`, `wait` and gates: judged whatever they guard.
     Named(Vec<CheckId>),
 }
@@ -76,6 +78,7 @@ impl<'a> CheckRequest<'a> {
         let in_scope = |check: &CheckSpec| match &self.scope {
             Scope::Preflight => !check.on_demand,
             Scope::Guards(phase) => !check.on_demand && check.guards.contains(phase),
+            Scope::WholeAndGuards(phase) => !check.on_demand && (check.guards.is_empty() || check.guards.contains(phase)),
             Scope::Named(ids) => ids.contains(&check.id),
         };
         let wanted = |check: &CheckSpec| self.only.as_ref().is_none_or(|only| only.contains(&check.id));

@@ -180,7 +180,9 @@ impl Driver {
     }
 
     fn record(&mut self, event: Event, updates: &mpsc::UnboundedSender<Update>) -> Result<(), EngineError> {
-        let recorded = self.journal.append(self.executor.now(), event)?;
+        // The wait for the disk must not hold up a worker that others need.
+        let at = self.executor.now();
+        let recorded = tokio::task::block_in_place(|| self.journal.append(at, event))?;
         self.state.apply(&recorded)?;
         let _ = updates.send(Update::Event(Arc::new(recorded)));
         Ok(())

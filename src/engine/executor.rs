@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,13 +46,22 @@ pub struct Executor {
     secrets: Mutex<Secrets>,
     attempt: Mutex<Option<PathBuf>>,
     stop: watch::Sender<bool>,
+    whole: AtomicBool,
 }
 
 impl Executor {
     /// For one run of one site.
     #[must_use]
     pub fn new(ports: Ports, site: SitePaths, run: RunPaths, secrets: Secrets) -> Self {
-        Self { ports, site, run, secrets: Mutex::new(secrets), attempt: Mutex::new(None), stop: watch::Sender::new(false) }
+        Self {
+            ports,
+            site,
+            run,
+            secrets: Mutex::new(secrets),
+            attempt: Mutex::new(None),
+            stop: watch::Sender::new(false),
+            whole: AtomicBool::new(false),
+        }
     }
 
     /// Now.
@@ -69,7 +79,7 @@ impl Executor {
     }
 
     fn runner_lock(&self) -> PathBuf {
-        self.site.root().join("runner.lock")
+        self.site.runner_lock()
     }
 
     /// Keeps the answer to a secret field, for this run and later ones.
@@ -99,8 +109,15 @@ impl Executor {
 
     /// Judges the checks that guard a phase, given the phases that are done, and those that have begun.
     pub async fn gate(&self, plan: &Plan, phase: &PhaseId, done: &[PhaseId], begun: &[PhaseId]) -> (Gate, Vec<Finding>) {
-        let findings = self.checks_when(plan, Scope::Guards(phase.clone()), done, begun).await;
-        (Gate::of(&findings), findings)
+        // What guards the whole run is judged before this engine's first phase, until it has been let through once.
+        let whole = !self.whole.load(Ordering::Acquire);
+        let scope = if whole { Scope::WholeAndGuards(phase.clone()) } else { Scope::Guards(phase.clone()) };
+        let findings = self.checks_when(plan, scope, done, begun).await;
+        let gate = Gate::of(&findings);
+        if gate.is_open() {
+            self.whole.store(true, Ordering::Release);
+        }
+        (gate, findings)
     }
 
     /// Why a step is not needed; none: it is.
@@ -177,14 +194,14 @@ impl Executor {
         let mut commands: Vec<CommandSpec> = step
             .commands()
             .into_iter()
-            .map(|line| CommandSpec { argv: line.argv, dir: folder.clone(), env: env.clone(), reading: reading.clone() })
+            .map(|line| CommandSpec { argv: line.argv, dir: folder.clone(), env: env.clone(), reading: reading.clone(), shown: None })
             .collect();
         // Ansible drops a whole inventory for one malformed line and still ends with exit code 0, so the inventory is read back first.
         if let Action::Ansible { inventory, model, .. } = &step.action
             && !model.is_empty()
         {
             let argv = ["ansible-inventory", "-i", inventory, "--list"].map(str::to_owned).to_vec();
-            commands.insert(0, CommandSpec { argv, dir: folder, env, reading: Reading::Inventory { model: model.clone() } });
+            commands.insert(0, CommandSpec { argv, dir: folder, env, reading: Reading::Inventory { model: model.clone() }, shown: None });
         }
         let mut prompts = step.prompts.clone();
         for prompt in &mut prompts {
@@ -198,6 +215,7 @@ impl Executor {
             prompts,
             secrets: secrets.values().map(|value| value.expose_secret().to_owned()).collect(),
             remove,
+            known_issues: self.site.known_issues(),
         })
     }
 

@@ -4,6 +4,7 @@ pub mod acme_hook;
 pub mod attempt;
 pub mod checks;
 pub mod client;
+mod diagnosis;
 pub mod driver;
 pub mod executor;
 pub mod host_keys;

@@ -64,6 +64,8 @@ pub struct Pumped {
     pub lines: Vec<String>,
     /// The last lines.
     pub tail: Vec<String>,
+    /// The end of the output, without colours, to look for known failures in.
+    pub recent: Vec<String>,
     /// What a plan would destroy without the operator's consent.
     pub destroys: Vec<String>,
     /// The output could not be kept.
@@ -271,6 +273,7 @@ impl Pump {
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
             (Reader::Playbook(playbook), _) => {

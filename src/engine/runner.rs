@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
+use super::diagnosis::explain;
 use super::pump::{Pump, Pumped};
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
@@ -74,14 +75,18 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         Ok(output) => output,
         Err(error) => return failed(format!("{}: {error}", log(&spec.dir).display()), "check that the disk is not full"),
     };
-    let (Ok(mut terminate), Ok(mut kill), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::user_defined1()), signal(SignalKind::hangup()))
-    else {
+    // Interrupts are received so that they are not ignored: a program started in the background by a shell hands that on to its children.
+    let (Ok(mut terminate), Ok(mut kill), Ok(mut hangup), Ok(_interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::user_defined1()),
+        signal(SignalKind::hangup()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return failed("signals cannot be received", "");
     };
     let mut warning = String::new();
     for command in &spec.commands {
-        let shown: Vec<String> = command.argv.iter().map(|word| shell_quote(word)).collect();
+        let shown: Vec<String> = command.shown().iter().map(|word| shell_quote(word)).collect();
         let typed = redactor.text(&shown.join(" "));
         if writeln!(output, "$ {typed}").is_err() {
             return failed("the log cannot be written", "check that the disk is not full");
@@ -150,9 +155,17 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         };
         exited.store(true, Ordering::Release);
         let Ok(pumped) = reader.join() else { return failed("reading the output failed", "look at the log; retry") };
+        let recent = pumped.recent.clone();
         match judge(command, &typed, status, stopped, pumped) {
             Outcome::Done => {}
             Outcome::Warned { reason } => warning = reason,
+            Outcome::Failed(mut failure) => {
+                if let Err(error) = explain(&mut failure, &command.reading, &recent, spec.known_issues.as_deref()) {
+                    // What cannot be said here is only not said: the failure stands.
+                    let _ = writeln!(output, "known failures cannot be read: {error}");
+                }
+                return Outcome::Failed(failure);
+            }
             other => return other,
         }
     }
@@ -178,7 +191,7 @@ fn not_started(command: &CommandSpec, typed: &str, error: &io::Error) -> Outcome
 
 fn judge(command: &CommandSpec, typed: &str, status: io::Result<ExitStatus>, stopped: bool, pumped: Pumped) -> Outcome {
     use std::os::unix::process::ExitStatusExt;
-    let program = command.argv.first().map(|program| program.rsplit('/').next().unwrap_or(program)).unwrap_or_default();
+    let program = command.shown().first().map(|program| program.rsplit('/').next().unwrap_or(program)).unwrap_or_default();
     let failure = |message: String, exit, signal| Failure {
         message,
         command: typed.to_owned(),

@@ -177,7 +177,10 @@ impl Setup {
         let mut state = state::fold(&events).map_err(EngineError::from)?;
         // The journal cannot know that its engine was killed; the lock does.
         if !is_locked(&folder.lock()) {
-            state.engine = None;
+            // A step outlives its engine: while its runner is at work the run is running, whoever began it.
+            let runner = folder.runner_lock();
+            let at_work = state.running().is_some() && is_locked(&runner);
+            state.engine = if at_work { read_holder::<super::attempt::Holder>(&runner).map(|holder| holder.pid) } else { None };
             settle(&mut state, folder, &run);
         }
         Ok(Some(FoundRun { folder: run, state, events }))

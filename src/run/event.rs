@@ -225,6 +225,9 @@ pub struct Failure {
     /// What to do.
     #[serde(default)]
     pub hint: String,
+    /// Known failures that were recognised, most specific first: names in the catalogue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
     /// Hosts that failed or could not be reached.
     #[serde(default)]
     pub hosts: Vec<String>,

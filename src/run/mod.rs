@@ -1,6 +1,7 @@
 //! What happened in a run and what comes next. Pure: no clock, files, network or processes.
 
 mod commands;
+pub mod diagnose;
 pub mod event;
 pub mod machine;
 pub mod question;

@@ -16,8 +16,8 @@ use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
 use super::{
-    advanced, form, help, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view, start, summary,
-    widgets,
+    advanced, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view,
+    start, summary, widgets,
 };
 use crate::engine::client::Update;
 use crate::run::machine;
@@ -63,6 +63,8 @@ pub enum Msg {
     ShellEnded(Option<String>),
     /// Somebody outside asks the program to end.
     Terminate,
+    /// The terminal is gone.
+    Gone,
 }
 
 /// What is done once a site is written and planned.
@@ -239,7 +241,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Paste(text) => {
             model.dirty = true;
-            paste(model, &text)
+            if is_too_small(model.size) { Vec::new() } else { paste(model, &text) }
         }
         Msg::Resize(columns, rows) => {
             model.size = (columns, rows);
@@ -269,6 +271,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             }
             Vec::new()
         }
+        // Nobody has asked the run to stop: the step that runs lives in a session of its own, goes on, and is taken up by the next start.
+        Msg::Gone => leave(model),
         Msg::Terminate => {
             if model.run_is_busy() && model.leaving == Leaving::No {
                 model.leaving = Leaving::Stopping;
@@ -280,7 +284,16 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     }
 }
 
+fn is_too_small((columns, rows): (u16, u16)) -> bool {
+    columns < LEAST.0 || rows < LEAST.1
+}
+
 fn press(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    // What cannot be seen is not decided; leaving is asked about, or done where nothing is lost.
+    if is_too_small(model.size) {
+        let leaves = keymap::action(Context::Anywhere, key) == Some(Action::Quit);
+        return if leaves { quit(model) } else { Vec::new() };
+    }
     let context = model.context();
     // On a button the keys of its screen hold as well.
     let behind = if context == Context::Buttons { model.behind_buttons() } else { context };
@@ -335,7 +348,7 @@ fn paste(model: &mut Model, text: &str) -> Vec<Command> {
 }
 
 fn tell(model: &mut Model, told: Told) -> Vec<Command> {
-    model.dirty = true;
+    let dirty = std::mem::replace(&mut model.dirty, true);
     match told {
         Told::Overview(result) => start::overview(model, result),
         Told::Site(result) => start::loaded(model, result),
@@ -374,6 +387,15 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             preflight::ignored(model, &check, &target, result);
             Vec::new()
         }
+        Told::HostKeys(result) => {
+            host_keys::seen(model, result);
+            Vec::new()
+        }
+        Told::HostKeysRecorded(result) => host_keys::recorded(model, result),
+        Told::Imported(result) => {
+            import::read(model, result);
+            Vec::new()
+        }
         Told::Attached(result) => {
             model.busy = None;
             if let Err(trouble) = result {
@@ -382,8 +404,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             Vec::new()
         }
         Told::Log { ticket, window } => {
-            // Drawn only where it changed something.
-            model.dirty = run::log_arrived(model, ticket, window);
+            // Drawn only where it changed something, or where a key is still to be shown.
+            model.dirty = run::log_arrived(model, ticket, window) || dirty;
             Vec::new()
         }
         Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
@@ -415,7 +437,7 @@ pub fn leave(model: &mut Model) -> Vec<Command> {
 /// Draws the model.
 pub fn view(model: &Model, frame: &mut Frame<'_>) {
     let area = frame.area();
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if is_too_small((area.width, area.height)) {
         widgets::too_small(frame, area, model.rehearsal);
     } else {
         let full = model.screen == Screen::Run && model.run.as_ref().is_some_and(|run| run.full);
@@ -442,4 +464,20 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         }
     }
     model.look.apply(frame.buffer_mut());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::log_source::LogWindow;
+
+    #[test]
+    fn a_log_that_changed_nothing_takes_no_frame_away_from_a_key() {
+        let mut model = Model::new((120, 40), Look::default(), false, Timestamp::UNIX_EPOCH);
+        for dirty in [false, true] {
+            model.dirty = dirty;
+            drop(update(&mut model, Msg::Told(Told::Log { ticket: 1, window: Ok(LogWindow::default()) })));
+            assert_eq!(model.dirty, dirty);
+        }
+    }
 }

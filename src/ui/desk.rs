@@ -4,6 +4,7 @@
 //! answers with [`Told`] through its [`Reply`].
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use tokio::sync::mpsc;
 use crate::engine::client::Client;
 use crate::install::change::FileChange;
 use crate::install::check::{Finding, Target};
-use crate::install::ids::{CheckId, FieldId, ProfileId, StepRef};
+use crate::install::facts::HostKeyAnswer;
+use crate::install::ids::{CheckId, FieldId, MachineName, ProfileId, StepRef};
 use crate::install::plan::Plan;
 use crate::install::problem::Problem;
 use crate::install::profile::Profile;
@@ -89,12 +91,35 @@ pub enum Command {
         /// Why; none: it counts again.
         reason: Option<String>,
     },
+    /// Asks all machines of a saved site for their host keys; no login. Answered by [`Told::HostKeys`].
+    ScanHostKeys {
+        /// The site file.
+        site: PathBuf,
+    },
+    /// Records host keys met for the first time, exactly those the operator has seen. Answered by [`Told::HostKeysRecorded`].
+    AcceptHostKeys {
+        /// The site file.
+        site: PathBuf,
+        /// What was shown; keys that are not new are left alone.
+        keys: Vec<HostKeySeen>,
+    },
+    /// Reads an existing checkout's inventories and variables. Answered by [`Told::Imported`].
+    Import {
+        /// The profile.
+        profile: ProfileId,
+        /// The site file beside which a profile of its own may lie; it may not exist yet.
+        site: PathBuf,
+        /// The checkout; `~/` may begin it.
+        folder: PathBuf,
+    },
     /// Takes up the open run of a site, or opens one. Answered by [`Told::Attached`]; nothing starts before [`Command::Engine`].
     OpenRun {
         /// The site file.
         site: PathBuf,
         /// Values of the secrets that the site answers with `prompt`.
         secrets: BTreeMap<FieldId, SecretString>,
+        /// A new run, also where there is one already.
+        new: bool,
     },
     /// Sends a command to the engine; the shell does this itself.
     Engine(Box<machine::Command>),
@@ -231,6 +256,28 @@ pub struct LoadedSite {
     pub run: Option<RunEntry>,
 }
 
+/// The host key that a machine presents, against what is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKeySeen {
+    /// The machine.
+    pub machine: MachineName,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// What it presents.
+    pub answer: HostKeyAnswer,
+}
+
+/// What an existing checkout says.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What was found, right or wrong.
+    pub draft: Draft,
+    /// Files read, and what could not be taken over.
+    pub notes: Vec<String>,
+}
+
 /// How far a fetch is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FetchProgress {
@@ -296,6 +343,12 @@ pub enum Told {
         /// The reason in force.
         result: Result<Option<String>, Trouble>,
     },
+    /// The machines were asked for their host keys.
+    HostKeys(Result<Vec<HostKeySeen>, Trouble>),
+    /// Host keys were recorded; of which machines.
+    HostKeysRecorded(Result<Vec<MachineName>, Trouble>),
+    /// A checkout was read.
+    Imported(Result<Box<Imported>, Trouble>),
     /// A run can be watched and driven.
     Attached(Result<Client, Trouble>),
     /// A window of a log.

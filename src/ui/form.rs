@@ -8,7 +8,7 @@ use super::desk::{Command, Trouble};
 use super::keymap::{Action, Context};
 use super::popup::{Popup, Then};
 use super::site::{BUTTONS, Part, Section, SiteForm};
-use super::{advanced, machines};
+use super::{advanced, import, machines};
 use crate::install::field::{Field, FieldKind};
 use crate::install::ids::FieldId;
 
@@ -17,6 +17,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     match action {
         Action::Save => return save(model, Next::Stay),
         Action::Continue => return go_on(model),
+        Action::Import => {
+            import::ask(model);
+            return Vec::new();
+        }
         _ => {}
     }
     let Some(site) = &mut model.site else { return Vec::new() };

@@ -51,6 +51,8 @@ pub enum Context {
     Pick,
     /// The popup with the roles.
     Roles,
+    /// The popup with the machines' host keys.
+    HostKeys,
     /// A question that takes text.
     QuestionText,
     /// A question that takes yes or no.
@@ -86,6 +88,7 @@ impl Context {
             Self::LogFull => "The log on the whole screen",
             Self::Failure => "A failed phase",
             Self::Summary => "Summary",
+            Self::HostKeys => "Host keys of the machines",
             Self::Confirm | Self::Pick | Self::Roles => "A choice to make",
             Self::QuestionText | Self::QuestionChoice => "A question of the run",
             Self::Help => "Help",
@@ -121,6 +124,9 @@ pub enum Action {
     Again,
     Watch,
     Ignore,
+    HostKeys,
+    Import,
+    NewRun,
     Filter,
     Switch,
     Start,
@@ -221,6 +227,7 @@ pub const TABLE: &[Binding] = &[
     b(C::Sections, &[ENTER, RIGHT], A::Enter, "fields", "Go to the fields of the section"),
     b(C::Sections, &[c('c')], A::Continue, "continue", "Go on to the preflight"),
     b(C::Sections, &[c('w'), ctrl('s')], A::Save, "save", "Write the site file"),
+    b(C::Sections, &[c('i'), ctrl('o')], A::Import, "import", "Take answers and machines over from a checkout filled in by hand"),
     b(C::Sections, &[ESC], A::Back, "back", "Back to the start screen, or to the run"),
     b(C::TextField, &[ENTER, DOWN], A::Down, "next", "Next field"),
     b(C::TextField, &[UP], A::Up, "", "Previous field"),
@@ -234,18 +241,22 @@ pub const TABLE: &[Binding] = &[
     b(C::SecretField, &[SPACE, ENTER], A::Enter, "set", "Say where the secret is found, or type it"),
     b(C::SecretField, &[ctrl('s')], A::Save, "save", "Write the site file"),
     b(C::SecretField, &[ESC], A::Back, "sections", "To the sections"),
-    b(C::Cell, &[ENTER], A::Down, "below", "Next machine, same column"),
-    b(C::Cell, &[TAB], A::Next, "next cell", "Next cell"),
     b(C::Cell, &[ctrl('n')], A::AddMachine, "add", "Add a machine"),
     b(C::Cell, &[ctrl('d')], A::RemoveMachine, "remove", "Remove the machine; asks first"),
+    b(C::Cell, &[ctrl('o')], A::Import, "import", "Take machines and answers over from a checkout filled in by hand"),
     b(C::Cell, &[ctrl('s')], A::Save, "save", "Write the site file"),
     b(C::Cell, &[ESC], A::Back, "sections", "To the sections"),
+    b(C::Cell, &[ENTER], A::Down, "below", "Next machine, same column"),
+    b(C::Cell, &[TAB], A::Next, "next cell", "Next cell"),
     b(C::RoleCell, &[SPACE, ENTER], A::Enter, "roles", "Tick the machine's roles"),
     b(C::RoleCell, &[ctrl('n')], A::AddMachine, "add", "Add a machine"),
     b(C::RoleCell, &[ctrl('d')], A::RemoveMachine, "remove", "Remove the machine; asks first"),
+    b(C::RoleCell, &[ctrl('o')], A::Import, "import", "Take machines and answers over from a checkout filled in by hand"),
     b(C::RoleCell, &[ctrl('s')], A::Save, "save", "Write the site file"),
     b(C::RoleCell, &[ESC], A::Back, "sections", "To the sections"),
     b(C::ButtonCell, &[ENTER, SPACE], A::Enter, "do it", "Add or remove a machine"),
+    b(C::ButtonCell, &[ctrl('o')], A::Import, "import", "Take machines and answers over from a checkout filled in by hand"),
+    b(C::ButtonCell, &[ctrl('s')], A::Save, "save", "Write the site file"),
     b(C::ButtonCell, &[ESC], A::Back, "sections", "To the sections"),
     b(C::Buttons, &[ENTER, SPACE], A::Enter, "do it", "Press the button"),
     b(C::Buttons, &[LEFT], A::Left, "", "Button to the left"),
@@ -263,6 +274,7 @@ pub const TABLE: &[Binding] = &[
     b(C::Preflight, &[c('r')], A::Again, "again", "Check everything again"),
     b(C::Preflight, &[c('w')], A::Watch, "watch", "Check again every few seconds until all is green"),
     b(C::Preflight, &[c('i')], A::Ignore, "ignore", "Ignore this finding, with a reason; again: it counts"),
+    b(C::Preflight, &[c('k')], A::HostKeys, "host keys", "Host keys of the machines: look at them, record new ones"),
     b(C::Preflight, &[c('f')], A::Filter, "filter", "All, not green, blocking"),
     b(C::Preflight, &[c('v')], A::Switch, "view", "Matrix or list"),
     b(C::Preflight, &[ENTER], A::Enter, "", "Go to the buttons"),
@@ -273,16 +285,18 @@ pub const TABLE: &[Binding] = &[
     b(C::Review, &[ENTER], A::Enter, "", "Go to the buttons"),
     b(C::Review, &[ESC], A::Back, "preflight", "Back to the preflight"),
     // --- run ---
+    b(C::Run, &[ENTER], A::Enter, "answer", "The question of the phase, where it has one; else its log or failure"),
     b(C::Run, &[c('x')], A::Stop, "stop", "Stop the run; asks first"),
+    b(C::Run, &[c('c')], A::Continue, "go on", "Go on with the phases not done"),
     b(C::Run, &[c('f')], A::Full, "full log", "The log on the whole screen, without frames, to copy from"),
     b(C::Run, &[c('/')], A::Search, "search", "Search the log"),
-    b(C::Run, &[c('c')], A::Continue, "go on", "Go on with the phases not done"),
-    b(C::Run, &[c('s')], A::Skip, "skip", "Go on without the phase; shows what that means and asks why"),
     b(C::Run, &[c('r')], A::Retry, "retry", "Run the phase again from the step that failed"),
+    b(C::Run, &[c('R')], A::RetryFromStart, "from start", "Run the phase again from its first step; asks first"),
+    b(C::Run, &[c('s')], A::Skip, "skip", "Go on without the phase; shows what that means and asks why"),
     b(C::Run, &[c('a')], A::Answers, "answers", "Change answers, then come back"),
+    b(C::Run, &[c('e')], A::Shell, "shell", "A shell where the step works"),
+    b(C::Run, &[c('v')], A::Switch, "summary", "Summary of what was reached so far"),
     b(C::Run, &[c('w')], A::Wrap, "wrap", "Wrap or cut long lines"),
-    b(C::Run, &[c('R')], A::RetryFromStart, "", "Run the phase again from its first step; asks first"),
-    b(C::Run, &[c('e')], A::Shell, "", "A shell where the step works"),
     b(C::Run, &[c('N')], A::FindPrevious, "", "Previous match"),
     b(C::Run, &[c('n')], A::FindNext, "", "Next match"),
     b(C::Run, &[c('k')], A::ScrollUp, "", "Log: a line up"),
@@ -292,7 +306,6 @@ pub const TABLE: &[Binding] = &[
     b(C::Run, &[c('[')], A::EarlierAttempt, "", "Log of the attempt before"),
     b(C::Run, &[c(']')], A::LaterAttempt, "", "Log of the next attempt"),
     b(C::Run, &[c('l')], A::Log, "", "Log or failure panel of a failed phase"),
-    b(C::Run, &[c('v')], A::Switch, "", "Summary of what was reached so far"),
     b(C::Run, &[TAB], A::Next, "", "To the log, to the failure panel, back to the phases"),
     b(C::LogFull, &[c('f'), ESC], A::Back, "back", "Back to the run"),
     b(C::LogFull, &[UP, c('k')], A::ScrollUp, "", "A line up"),
@@ -306,17 +319,18 @@ pub const TABLE: &[Binding] = &[
     b(C::LogFull, &[c('y')], A::Copy, "copy", "Copy what is shown to the terminal's clipboard"),
     b(C::LogFull, &[c('[')], A::EarlierAttempt, "", "The attempt before"),
     b(C::LogFull, &[c(']')], A::LaterAttempt, "", "The next attempt"),
-    b(C::Failure, &[ENTER, SPACE], A::Enter, "do it", "Press the button"),
     b(C::Failure, &[c('r')], A::Retry, "retry", "Run the phase again from the step that failed"),
-    b(C::Failure, &[c('R')], A::RetryFromStart, "", "Run the phase again from its first step; asks first"),
+    b(C::Failure, &[c('R')], A::RetryFromStart, "from start", "Run the phase again from its first step; asks first"),
     b(C::Failure, &[c('s')], A::Skip, "skip", "Go on without the phase; shows what that means and asks why"),
     b(C::Failure, &[c('a')], A::Answers, "answers", "Change answers, then come back"),
     b(C::Failure, &[c('e')], A::Shell, "shell", "A shell where the step works"),
     b(C::Failure, &[c('l')], A::Log, "log", "The step's log"),
+    b(C::Failure, &[ENTER, SPACE], A::Enter, "do it", "Press the button"),
     b(C::Failure, &[c('y')], A::Copy, "", "Copy the command to the terminal's clipboard"),
     b(C::Failure, &[ESC], A::Back, "phases", "Back to the phases"),
     // --- summary ---
     b(C::Summary, &[ESC, ENTER], A::Back, "run", "Back to the run"),
+    b(C::Summary, &[c('n')], A::NewRun, "new run", "Open a new run of this site; asks first"),
     b(C::Summary, &[k(KeyCode::PageDown)], A::PageDown, "scroll", "A page down; PgUp: up"),
     // --- popups ---
     b(C::Confirm, &[ENTER, SPACE], A::Enter, "do it", "Press the button"),
@@ -329,6 +343,12 @@ pub const TABLE: &[Binding] = &[
     b(C::Pick, &[ESC], A::Back, "cancel", "Leave it as it was"),
     b(C::Roles, &[SPACE], A::Toggle, "tick", "Tick the role"),
     b(C::Roles, &[ENTER, ESC], A::Back, "done", "Done"),
+    b(C::HostKeys, &[ENTER, SPACE], A::Enter, "do it", "Press the button"),
+    b(C::HostKeys, &[LEFT, k(KeyCode::BackTab)], A::Left, "", "Button to the left"),
+    b(C::HostKeys, &[RIGHT, TAB], A::Right, "other button", "Button to the right"),
+    b(C::HostKeys, &[c('y')], A::Yes, "", "Record the new keys"),
+    b(C::HostKeys, &[DOWN], A::Down, "scroll", "Further down; up: the arrow up"),
+    b(C::HostKeys, &[ESC, c('n')], A::Back, "cancel", "Record nothing"),
     b(C::QuestionText, &[ENTER], A::Enter, "answer", "Give the answer"),
     b(C::QuestionText, &[ctrl('o')], A::LeaveOpen, "leave open", "Leave the question open, where that is offered"),
     b(C::QuestionText, &[ESC], A::Back, "later", "Answer later; the run waits"),
@@ -380,8 +400,18 @@ pub fn name(key: Key) -> String {
 /// The footer of a context: (key, word), the context's own first.
 #[must_use]
 pub fn footer(context: Context) -> Vec<(String, &'static str)> {
+    footer_of(context, &|_| true)
+}
+
+/// As [`footer`], with those actions alone that do something now.
+#[must_use]
+pub fn footer_of(context: Context, useful: &dyn Fn(Action) -> bool) -> Vec<(String, &'static str)> {
     let typing = context.takes_text();
-    let of = move |wanted: Context| TABLE.iter().filter(move |line| line.context == wanted && !line.label.is_empty());
+    let of = |wanted: Context| {
+        TABLE
+            .iter()
+            .filter(move |line| line.context == wanted && !line.label.is_empty() && (wanted == Context::Anywhere || useful(line.action)))
+    };
     of(context)
         .chain(of(Context::Anywhere).filter(|_| context != Context::Help))
         .filter_map(|line| {

@@ -19,8 +19,8 @@ pub struct LogPane {
     pub window: LogWindow,
     /// Whether the end is followed.
     pub follow: bool,
-    /// Whether long lines are wrapped, else cut.
-    pub wrap: bool,
+    /// Whether long lines are wrapped, else cut; none: nobody has said so yet.
+    pub wrap: Option<bool>,
     /// What was searched.
     pub needle: String,
     /// The ticket of the request that is out, and of the last one.
@@ -33,10 +33,10 @@ pub struct LogPane {
 }
 
 impl LogPane {
-    /// A pane that follows and wraps.
+    /// A pane that follows.
     #[must_use]
     pub fn new() -> Self {
-        Self { follow: true, wrap: true, ..Self::default() }
+        Self { follow: true, ..Self::default() }
     }
 
     /// Shows another attempt.

@@ -11,6 +11,8 @@ pub mod failure_view;
 pub mod form;
 pub mod form_view;
 pub mod help;
+pub mod host_keys;
+pub mod import;
 pub mod input;
 pub mod keymap;
 pub mod layout;

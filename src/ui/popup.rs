@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::desk::Trouble;
+use super::desk::{Imported, Trouble};
+use super::host_keys::HostKeys;
 use super::input::Line;
 use super::keymap::Context;
 use crate::install::check::Target;
@@ -12,7 +13,7 @@ use crate::install::profile::Profile;
 use crate::run::question::{Question, Wanted};
 
 /// What a button does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Then {
     /// Nothing.
     Close,
@@ -31,6 +32,17 @@ pub enum Then {
     },
     /// Remove a machine.
     RemoveMachine(usize),
+    /// Take over what an import has found.
+    TakeOver {
+        /// What was found.
+        found: Box<Imported>,
+        /// Also where there is an answer already.
+        all: bool,
+    },
+    /// Open the site's run as it stands.
+    OpenRun,
+    /// Open a new run of the site.
+    NewRun,
     /// Start the installation.
     Start,
     /// Run a phase again from its first step.
@@ -38,7 +50,7 @@ pub enum Then {
 }
 
 /// A button.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Button {
     /// Its word.
     pub label: &'static str,
@@ -55,6 +67,8 @@ pub enum EntryFor {
     OpenPath,
     /// The path of a new site file.
     NewPath,
+    /// The folder of a checkout to import from.
+    ImportFolder,
     /// Why a finding is ignored.
     Ignore {
         /// The check.
@@ -126,6 +140,8 @@ pub enum Popup {
         buttons: Vec<Button>,
         /// Which one has the focus.
         selected: usize,
+        /// How far the text is scrolled, where there is not room for all of it.
+        top: usize,
         /// Whether it is about something bad.
         bad: bool,
     },
@@ -147,6 +163,8 @@ pub enum Popup {
         /// Which line.
         selected: usize,
     },
+    /// The host keys of the machines.
+    HostKeys(Box<HostKeys>),
     /// A question of the run.
     Question(Box<Asked>),
     /// A fetch goes on.
@@ -174,21 +192,22 @@ impl Popup {
     #[must_use]
     pub fn confirm(title: &str, text: impl Into<String>, buttons: &[(&'static str, Option<char>, Then)]) -> Self {
         let buttons = buttons.iter().map(|(label, letter, then)| Button { label, letter: *letter, then: then.clone() }).collect();
-        Self::Confirm { title: title.to_owned(), text: text.into(), buttons, selected: 0, bad: false }
+        Self::Confirm { title: title.to_owned(), text: text.into(), buttons, selected: 0, top: 0, bad: false }
     }
 
     /// Something that did not work.
     #[must_use]
     pub fn trouble(title: &str, trouble: &Trouble) -> Self {
         let mut text = trouble.message.clone();
-        for problem in trouble.problems.iter().take(12) {
-            text.push_str(&format!("\n{problem}"));
-        }
-        if trouble.problems.len() > 12 {
-            text.push_str(&format!("\nand {} more", trouble.problems.len() - 12));
+        for problem in &trouble.problems {
+            // An error of one problem says it in its message already.
+            let said = problem.to_string();
+            if !trouble.message.contains(&said) {
+                text.push_str(&format!("\n{said}"));
+            }
         }
         let buttons = vec![Button { label: "Close", letter: Some('y'), then: Then::Close }];
-        Self::Confirm { title: title.to_owned(), text, buttons, selected: 0, bad: true }
+        Self::Confirm { title: title.to_owned(), text, buttons, selected: 0, top: 0, bad: true }
     }
 
     /// A line of text.
@@ -267,6 +286,7 @@ impl Popup {
             Self::Entry(_) => Context::Entry,
             Self::Secret { .. } => Context::Pick,
             Self::Roles { .. } => Context::Roles,
+            Self::HostKeys(_) => Context::HostKeys,
             Self::Question(asked) if asked.question.is_secret() => Context::QuestionText,
             Self::Question(_) => Context::QuestionChoice,
             Self::Help { .. } => Context::Help,

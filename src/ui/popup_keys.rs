@@ -9,7 +9,7 @@ use super::app::{Leaving, Model, Next, leave};
 use super::desk::Command;
 use super::keymap::Action;
 use super::popup::{Asked, EntryFor, Popup, Then};
-use super::{advanced, form, machines, preflight, review, run, start};
+use super::{advanced, form, host_keys, import, machines, preflight, review, run, start};
 use crate::install::field::Field;
 use crate::run::machine;
 use crate::run::question::{Answer, Question};
@@ -29,7 +29,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             Action::Back => drop(model.popups.pop()),
             _ => {}
         },
-        Popup::Confirm { buttons, selected, .. } => match action {
+        Popup::Confirm { buttons, selected, top, .. } => match action {
+            Action::PageUp => *top = top.saturating_sub(page),
+            Action::PageDown => *top += page,
             Action::Left => *selected = selected.saturating_sub(1),
             Action::Right => *selected = (*selected + 1).min(buttons.len() - 1),
             Action::Enter | Action::Toggle => {
@@ -81,6 +83,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
                 _ => {}
             }
         }
+        Popup::HostKeys(_) => return host_keys::act(model, action),
         Popup::Question(asked) => {
             let asked = (**asked).clone();
             return question(asked, action, model);
@@ -153,6 +156,12 @@ fn press(model: &mut Model, then: Then) -> Vec<Command> {
             machines::remove(model, machine);
             Vec::new()
         }
+        Then::TakeOver { found, all } => {
+            import::take_over(model, &found, all);
+            Vec::new()
+        }
+        Then::OpenRun => review::open_run(model, false),
+        Then::NewRun => review::new_run(model),
         Then::Start => review::start(model),
         Then::RetryFromStart(phase) => run::retry(model, phase, true),
     }
@@ -196,6 +205,7 @@ fn take(model: &mut Model) -> Vec<Command> {
     };
     let problem = match &entry.purpose {
         EntryFor::OpenPath | EntryFor::NewPath if text.is_empty() => Some("write the path of a file".to_owned()),
+        EntryFor::ImportFolder if text.is_empty() => Some("write the path of a folder".to_owned()),
         EntryFor::NewPath if !has_toml_ending(&text) => Some("a site file ends in .toml".to_owned()),
         EntryFor::Ignore { .. } | EntryFor::Skip(_) if text.is_empty() => Some("write why; it is kept with the run".to_owned()),
         EntryFor::SecretValue(field) | EntryFor::Prompted(field) => {
@@ -232,6 +242,7 @@ fn take(model: &mut Model) -> Vec<Command> {
             model.popups.pop();
             match purpose {
                 EntryFor::OpenPath => start::open(model, PathBuf::from(text)),
+                EntryFor::ImportFolder => import::begin(model, PathBuf::from(text)),
                 EntryFor::NewPath => start::create(model, PathBuf::from(text)),
                 EntryFor::Ignore { check, target } => preflight::ignore(model, check, target, Some(text)),
                 EntryFor::Skip(phase) => run::skip(model, phase, text),

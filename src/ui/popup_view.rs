@@ -14,24 +14,28 @@ use super::{text, theme, widgets};
 pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top: bool) {
     let columns = if area.width >= 120 { 84 } else { area.width.saturating_sub(12).min(66) };
     match popup {
-        Popup::Confirm { title, text: body, buttons, selected, bad } => {
+        Popup::Confirm { title, text: body, buttons, selected, top: from, bad } => {
             let style = if *bad { theme::bad() } else { theme::accent() };
             let labels: Vec<&str> = buttons.iter().map(|button| button.label).collect();
             let letters =
                 buttons.iter().filter_map(|button| button.letter.map(|letter| format!("{letter}: {}", button.label.to_lowercase())));
             let letters = letters.collect::<Vec<_>>().join("   ");
-            let mut lines = paragraph(body, columns, theme::text());
-            lines.push(Line::default());
-            let single = buttons.len() == 1;
-            let rows = u16::try_from(lines.len()).unwrap_or(20) + if single { 1 } else { 2 };
+            let lines = paragraph(body, columns, theme::text());
+            let below = if buttons.len() == 1 { 1 } else { 2 };
+            let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(1 + below).min(area.height);
+            let count = u16::try_from(lines.len()).unwrap_or(u16::MAX);
             let inner = widgets::popup(frame, area, title, columns, rows, style);
-            let room = usize::from(inner.height).saturating_sub(if single { 1 } else { 2 });
-            lines.truncate(room);
-            lines.push(widgets::buttons(&labels, top.then_some(*selected)));
-            if !single {
-                lines.push(Line::from(Span::styled(letters, theme::faint())));
+            let room = inner.height.saturating_sub(below);
+            // An empty line above the buttons, unless the text needs it.
+            let height = if count < room { count } else { room.saturating_sub(u16::from(count > room)) };
+            widgets::paged(frame, Rect { height, ..inner }, lines, *from);
+            let mut last = vec![widgets::buttons(&labels, top.then_some(*selected))];
+            if below == 2 {
+                let more = if count > height { "   PgDn: read on" } else { "" };
+                last.push(Line::from(Span::styled(format!("{letters}{more}"), theme::faint())));
             }
-            frame.render_widget(Paragraph::new(lines), inner);
+            let above = (count.min(room) + u16::from(count < room)).min(room);
+            frame.render_widget(Paragraph::new(last), Rect { y: inner.y + above, height: inner.height - above, ..inner });
         }
         Popup::Entry(entry) => entry_view(entry, frame, area, columns, top),
         Popup::Secret { field, selected, set } => {
@@ -55,6 +59,7 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
             boxed(frame, area, &field.label, columns, lines, theme::accent());
         }
         Popup::Roles { machine, selected } => roles(model, *machine, *selected, frame, area, columns),
+        Popup::HostKeys(keys) => super::host_keys::view(model, keys, frame, area, top),
         Popup::Question(asked) => question(asked, frame, area, columns, top),
         Popup::Fetching => {
             let progress = model.start.fetching.clone().unwrap_or_default();
@@ -73,7 +78,7 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
     }
 }
 
-fn paragraph(body: &str, columns: u16, style: Style) -> Vec<Line<'static>> {
+pub(super) fn paragraph(body: &str, columns: u16, style: Style) -> Vec<Line<'static>> {
     let lines =
         body.split('\n').flat_map(|line| if line.is_empty() { vec![String::new()] } else { text::wrap(line, usize::from(columns)) });
     lines.map(|line| Line::from(Span::styled(line, style))).collect()

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::app::{Model, Screen};
 use super::desk::{Command, Trouble};
+use super::host_keys;
 use super::keymap::{Action, Context};
 use super::popup::{EntryFor, Popup};
 use crate::install::check::{CheckSpec, Finding, Level, Summary, Target, Verdict};
@@ -64,9 +65,6 @@ pub struct Preflight {
     pub trouble: Option<String>,
 }
 
-/// The buttons below the findings.
-pub const BUTTONS: [&str; 3] = ["Continue", "Check again", "Back to the site"];
-
 /// A row of the matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Row {
@@ -97,6 +95,25 @@ impl Preflight {
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary::of(self.findings())
+    }
+
+    /// The buttons below the findings: word and effect.
+    #[must_use]
+    pub fn buttons(&self) -> Vec<(&'static str, Action)> {
+        let mut buttons = vec![("Continue", Action::Continue), ("Check again", Action::Again), ("Back to the site", Action::Back)];
+        if self.strangers() > 0 {
+            buttons.insert(1, ("Host keys", Action::HostKeys));
+        }
+        buttons
+    }
+
+    /// On how many machines something is said about a host key that stands in the way.
+    #[must_use]
+    pub fn strangers(&self) -> usize {
+        let about = |finding: &&Finding| {
+            matches!(finding.target, Target::Machine(_)) && finding.verdict != Verdict::Pass && finding.observed.contains("host key")
+        };
+        self.findings().filter(about).count()
     }
 
     /// How many block.
@@ -194,7 +211,8 @@ pub fn enter(model: &mut Model) -> Vec<Command> {
     again(model)
 }
 
-fn again(model: &mut Model) -> Vec<Command> {
+/// Starts a round.
+pub fn again(model: &mut Model) -> Vec<Command> {
     let preflight = &mut model.preflight;
     preflight.round += 1;
     preflight.running = true;
@@ -241,7 +259,12 @@ pub fn ended(model: &mut Model, round: u32, result: Result<(), Trouble>) -> Vec<
     if preflight.cursor.is_none() {
         preflight.cursor = preflight.list().into_iter().next();
     }
-    let green = preflight.is_open();
+    let (green, strangers) = (preflight.is_open(), preflight.strangers());
+    if strangers > 0 {
+        let machines = if strangers == 1 { "1 machine is".to_owned() } else { format!("{strangers} machines are") };
+        model.say(format!("{machines} not known by host key yet: k shows the keys, to compare and record them"));
+        return Vec::new();
+    }
     if preflight.watching && green {
         preflight.watching = false;
         return vec![Command::Notify("Preflight: all green".into())];
@@ -278,6 +301,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     match action {
         Action::Continue => return go_on(model),
         Action::Again => return if model.preflight.running { Vec::new() } else { again(model) },
+        Action::HostKeys => return host_keys::ask(model),
         _ => {}
     }
     if let Some(button) = model.preflight.button {
@@ -287,18 +311,16 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
                 Vec::new()
             }
             Action::Right => {
-                model.preflight.button = Some((button + 1).min(BUTTONS.len() - 1));
+                model.preflight.button = Some((button + 1).min(model.preflight.buttons().len() - 1));
                 Vec::new()
             }
             Action::Up | Action::Previous | Action::Next => {
                 model.preflight.button = None;
                 Vec::new()
             }
-            Action::Enter | Action::Toggle => match button {
-                0 => go_on(model),
-                1 if !model.preflight.running => again(model),
-                1 => Vec::new(),
-                _ => back(model),
+            Action::Enter | Action::Toggle => match model.preflight.buttons().get(button) {
+                Some((_, Action::Back)) | None => back(model),
+                Some((_, action)) => act(model, *action),
             },
             Action::Back => back(model),
             _ => Vec::new(),

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::app::Model;
-use super::preflight::{BUTTONS, Filter, Layout as Shape, Preflight, Row, WATCH_SECONDS};
+use super::preflight::{Filter, Layout as Shape, Preflight, Row, WATCH_SECONDS};
 use super::{popup, text, theme, widgets};
 use crate::install::check::{Finding, Level, Target};
 use crate::install::ids::CheckId;
@@ -36,7 +36,8 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Shape::List => list(preflight, plan, frame, findings),
     }
     details(model, plan, frame, detail);
-    frame.render_widget(widgets::buttons(&BUTTONS, preflight.button), widgets::inset(buttons, 1, 0));
+    let labels: Vec<&str> = preflight.buttons().iter().map(|(label, _)| *label).collect();
+    frame.render_widget(widgets::buttons(&labels, preflight.button), widgets::inset(buttons, 1, 0));
 }
 
 fn summary(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -123,7 +124,8 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
                 let style = if here { theme::marked() } else { theme::text() };
                 let mut spans = vec![
                     Span::styled(if here { " ▸ " } else { "   " }, theme::accent()),
-                    Span::styled(text::fit(title, title_width), style),
+                    Span::styled(text::fit(title, title_width.saturating_sub(1)), style),
+                    Span::raw(" "),
                 ];
                 let single = cells.len() == 1 && machines.len() != 1;
                 for key in cells {

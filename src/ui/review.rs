@@ -44,6 +44,8 @@ pub struct Review {
     pub prompted: BTreeMap<FieldId, SecretString>,
     /// Whether the run shall begin once it is open.
     pub begin: bool,
+    /// Whether it shall be a new one.
+    pub new: bool,
 }
 
 /// The buttons below the plan.
@@ -172,6 +174,31 @@ pub fn start(model: &mut Model) -> Vec<Command> {
     open_run(model, true)
 }
 
+/// Asks before a new run is opened beside one that is there.
+pub fn ask_for_new_run(model: &mut Model) {
+    if model.run_is_busy() {
+        model.complain("The run goes on: stop it first, from the run screen with x");
+        return;
+    }
+    let Some(state) = model.run.as_ref().and_then(|run| run.state.as_ref()) else { return };
+    let open = if state.is_complete() { "" } else { " This one is not finished: to go on with it, go back to the run instead." };
+    model.popups.push(Popup::confirm(
+        "Open a new run?",
+        format!(
+            "A new run begins with the first phase again, with the answers as they are now. Phases that find their work done are quick. Run \
+             {} and its logs are kept.{open}\nNothing starts yet: the new run is opened, and waits for you.",
+            state.run
+        ),
+        &[("No", None, Then::Close), ("Open a new run", Some('y'), Then::NewRun)],
+    ));
+}
+
+/// Opens a new run.
+pub fn new_run(model: &mut Model) -> Vec<Command> {
+    model.review.new = true;
+    open_run(model, false)
+}
+
 /// Opens the run of the site, after asking for secrets that are only asked for.
 pub fn open_run(model: &mut Model, begin: bool) -> Vec<Command> {
     model.review.begin = begin;
@@ -192,7 +219,8 @@ pub fn open_run(model: &mut Model, begin: bool) -> Vec<Command> {
     }
     model.busy = Some("Opening the run".into());
     let secrets = std::mem::take(&mut model.review.prompted);
-    vec![Command::OpenRun { site: model.site_path(), secrets }]
+    let new = std::mem::take(&mut model.review.new);
+    vec![Command::OpenRun { site: model.site_path(), secrets, new }]
 }
 
 /// A secret was typed before the run is opened.

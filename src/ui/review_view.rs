@@ -48,7 +48,7 @@ fn head(review: &Review, plan: &Plan, frame: &mut Frame<'_>, area: Rect) {
         spans.push(Span::styled(format!(", about {}", text::expected(Some((from, to)))), theme::text()));
     }
     let written = count(Change::Create) + count(Change::Edit);
-    spans.push(Span::styled(format!("; {written} files to write"), theme::text()));
+    spans.push(Span::styled(format!("; {written} {}", if area.width < 90 { "files" } else { "files to write" }), theme::text()));
     if count(Change::Conflict) > 0 {
         spans.push(Span::styled(format!(", {} kept", count(Change::Conflict)), theme::warn()));
     }

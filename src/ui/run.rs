@@ -173,6 +173,13 @@ impl Run {
         (count > 0).then(|| (step, self.attempt.unwrap_or(count).clamp(1, count), count))
     }
 
+    /// Whether long lines of the log are wrapped. Beside the phases what comes in is read line by line, so they are cut, until somebody
+    /// scrolls back to read one.
+    #[must_use]
+    pub fn wraps(&self) -> bool {
+        self.log.wrap.unwrap_or(self.full || !self.log.follow)
+    }
+
     fn follow_event(&mut self, event: &Recorded) {
         match &event.event {
             Event::StepStarted { step, .. } if self.auto => {
@@ -287,6 +294,10 @@ fn live(model: &mut Model) -> Vec<Command> {
     }
     if run.failure().is_some() {
         run.focus = Focus::Failure(0);
+    }
+    if state.is_complete() && !begin {
+        model.screen = Screen::Summary;
+        model.summary_top = 0;
     }
     let open = state.questions.clone();
     let replan = match &model.review.plan {

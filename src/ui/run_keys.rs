@@ -25,7 +25,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::PageDown => run.log.down(page, rows),
         Action::Home => run.log.home(),
         Action::Follow | Action::End => run.log.end(),
-        Action::Wrap => run.log.wrap = !run.log.wrap,
+        Action::Wrap => run.log.wrap = Some(!run.wraps()),
         Action::Full => run.full = true,
         Action::Search => {
             let before = run.log.needle.clone();
@@ -46,6 +46,35 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     }
     let resized = matches!(action, Action::Full | Action::Back);
     refresh_log(model, resized)
+}
+
+/// Whether a key does something as things stand: others are not offered below the screen.
+#[must_use]
+pub fn useful(run: &Run, action: Action) -> bool {
+    let Some(state) = &run.state else { return false };
+    let busy = run.is_busy();
+    let gone = run.ended.is_some();
+    let failed = run.failure().is_some();
+    let log = run.attempts().is_some();
+    let phase_state = run.phase().map(|phase| state.phase_state(phase));
+    let asked = state.questions.iter().any(|question| run.phase().is_some_and(|phase| phase.id == question.step.phase));
+    match action {
+        Action::Stop => busy,
+        Action::Retry | Action::RetryFromStart => !busy && !gone && failed,
+        Action::Shell => !busy && failed,
+        Action::Answers => !busy && !gone && !state.is_complete(),
+        Action::Continue => !busy && !gone && !state.is_complete() && !failed,
+        Action::Switch => !busy && !failed,
+        Action::Skip => {
+            let skippable = run.phase().is_some_and(|phase| phase.skip.is_some());
+            let settled = phase_state.is_none_or(PhaseState::satisfies);
+            !gone && skippable && !settled && (asked || phase_state != Some(PhaseState::Running))
+        }
+        Action::Enter => asked || matches!(run.focus, Focus::Failure(_)),
+        Action::Full | Action::Search | Action::Wrap | Action::Copy => log && (run.full || run.log_first || !failed),
+        Action::Follow => log && !run.log.follow,
+        _ => true,
+    }
 }
 
 fn copy(model: &mut Model) -> Vec<Command> {

@@ -48,9 +48,11 @@ pub fn full_log(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     match &model.notice {
         Some(notice) => frame.render_widget(Span::styled(text::cut(&notice.text, usize::from(area.width)), theme::accent()), last),
         None => {
-            frame.render_widget(log_title(run, usize::from(area.width / 2), true), Rect { width: area.width / 2, ..last });
-            let right = Rect::new(area.x + area.width / 2, last.y, area.width - area.width / 2, 1);
-            widgets::keys(frame, right, &super::keymap::footer(super::keymap::Context::LogFull));
+            let useful = |action| super::run_keys::useful(run, action);
+            let title = (area.width * 7 / 20).clamp(24, 60);
+            frame.render_widget(log_title(run, usize::from(title), true), Rect { width: title, ..last });
+            let right = Rect::new(area.x + title, last.y, area.width - title, 1);
+            widgets::keys(frame, right, &super::keymap::footer_of(super::keymap::Context::LogFull, &useful));
         }
     }
 }
@@ -187,10 +189,10 @@ fn log(run: &Run, frame: &mut Frame<'_>, area: Rect) {
         if !run.log.needle.is_empty() {
             tame = text::highlight(&tame, &run.log.needle, theme::found());
         }
-        if run.log.wrap {
+        if run.wraps() {
             lines.extend(text::wrap_line(&tame, columns));
         } else {
-            lines.push(tame);
+            lines.push(text::cut_line(tame, columns));
         }
         if !run.log.follow && lines.len() >= height {
             break;

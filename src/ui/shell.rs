@@ -25,6 +25,8 @@ use crate::engine::client::{Client, Update};
 const FRAME: Duration = Duration::from_millis(33);
 /// Messages handled between two looks at the clock: a flood must not keep a frame from being drawn.
 const BATCH: usize = 512;
+/// Answers that the desk may give before a frame is drawn without waiting for more.
+const ANSWERS: usize = 8;
 
 /// How the screen is to be.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut drawn: Option<Instant> = None;
     let mut gone = false;
     let mut ticked = Instant::now();
+    let mut answered = 0;
     loop {
         for command in commands.drain(..) {
             match command {
@@ -88,19 +91,34 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     screen = fresh()?;
                     drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
                 }
-                other => desk.begin(other, &reply),
+                other => {
+                    // The engine of the run before holds the site as long as somebody listens to it.
+                    if matches!(other, Command::OpenRun { new: true, .. }) {
+                        client = None;
+                    }
+                    desk.begin(other, &reply);
+                }
             }
         }
         if model.leaving == Leaving::Now {
             break;
         }
+        // What the desk answers at once belongs to this frame: drawn without it, it would show a whole frame later.
+        if answered < ANSWERS
+            && let Ok(first) = told.try_recv()
+        {
+            answered += 1;
+            commands = hear(&mut model, &mut client, first);
+            continue;
+        }
+        answered = 0;
         if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
             drawn = Some(Instant::now());
             if draw(&mut screen, &model).is_err() {
                 // As below: a terminal that takes nothing any more must not take the run with it.
                 gone = true;
-                commands = app::update(&mut model, Msg::Terminate);
+                commands = app::update(&mut model, Msg::Gone);
                 continue;
             }
         }
@@ -120,16 +138,16 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     }
                     commands = message.map(|message| app::update(&mut model, message)).unwrap_or_default();
                 }
-                // The terminal is gone: what runs is asked to end, and nothing is drawn any more.
+                // The terminal is gone: what runs goes on by itself, and nothing is drawn any more.
                 Some(Err(_)) | None => {
                     gone = true;
-                    commands = app::update(&mut model, Msg::Terminate);
+                    commands = app::update(&mut model, Msg::Gone);
                 }
             },
             _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
             _ = hangup.recv(), if !gone => {
                 gone = true;
-                commands = app::update(&mut model, Msg::Terminate);
+                commands = app::update(&mut model, Msg::Gone);
             }
             Some(first) = told.recv() => {
                 commands = hear(&mut model, &mut client, first);
@@ -153,7 +171,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     }
     drop(screen);
     drop(guard);
-    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(crate::run::state::State::summary);
+    let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(summary::word);
     Ok(Exited { text: summary::farewell(&model), run })
 }
 

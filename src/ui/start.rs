@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use super::app::{Model, Screen};
 use super::desk::{Command, FetchProgress, LoadedSite, Overview, RunEntry, Trouble};
 use super::keymap::Action;
-use super::popup::{EntryFor, Popup};
+use super::popup::{EntryFor, Popup, Then};
 use super::review;
 use super::site::SiteForm;
 use super::{text, theme, widgets};
@@ -92,11 +92,21 @@ pub fn loaded(model: &mut Model, result: Result<Box<LoadedSite>, Trouble>) -> Ve
     let resume = std::mem::take(&mut model.start.resume);
     match result {
         Ok(loaded) => {
-            let LoadedSite { path, draft, profile, fetched, .. } = *loaded;
+            let LoadedSite { path, draft, profile, fetched, run } = *loaded;
             model.site = Some(SiteForm::new(path, profile, draft, true, fetched));
             model.screen = Screen::Site;
             model.run = None;
-            if resume { review::open_run(model, false) } else { Vec::new() }
+            if resume {
+                return review::open_run(model, false);
+            }
+            if let Some(run) = run {
+                model.popups.push(Popup::confirm(
+                    "This site has a run",
+                    format!("{}.\nIt is opened as it stands; nothing starts before you say so. A step that still runs is shown.", run.note),
+                    &[("Open the run", Some('y'), Then::OpenRun), ("Look at the answers", None, Then::Close)],
+                ));
+            }
+            Vec::new()
         }
         Err(trouble) => {
             model.popups.push(Popup::trouble("The site file cannot be opened", &trouble));

@@ -8,8 +8,19 @@ use ratatui::text::{Line, Span};
 use super::app::{Model, Screen};
 use super::desk::Command;
 use super::keymap::Action;
-use super::{text, theme, widgets};
+use super::{review, text, theme, widgets};
 use crate::run::state::{PhaseState, State};
+
+/// One word for the run as it is without its engine, which ends with the screen: `running` only while a step runs.
+#[must_use]
+pub fn word(state: &State) -> &'static str {
+    if state.running().is_some() {
+        return state.summary();
+    }
+    let mut state = state.clone();
+    state.engine = None;
+    state.summary()
+}
 
 /// Does what a key on the summary screen means.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
@@ -21,6 +32,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::PageDown => model.summary_top += page,
         Action::Home => model.summary_top = 0,
         Action::Back => model.screen = Screen::Run,
+        Action::NewRun => review::ask_for_new_run(model),
         _ => {}
     }
     Vec::new()
@@ -38,7 +50,7 @@ fn lines(state: &State) -> Vec<Said> {
     let plan = &state.plan;
     let total: u64 = plan.phases.iter().map(|phase| state.phase_times(phase).1).sum();
     let of = |wanted: PhaseState| plan.phases.iter().filter(|phase| state.phase_state(phase) == wanted).count();
-    let (head, style) = match state.summary() {
+    let (head, style) = match word(state) {
         "done" if of(PhaseState::Skipped) > 0 => {
             (format!("Done, but for {} skipped", count(of(PhaseState::Skipped), "phase")), theme::warn())
         }
@@ -78,9 +90,9 @@ fn lines(state: &State) -> Vec<Said> {
         said.push(Said(theme::text(), String::new(), 0));
     }
     said.push(Said(theme::heading(), "What next".into(), 0));
-    let next = match state.summary() {
+    let next = match word(state) {
         "done" => {
-            "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry."
+            "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry, from the run. n opens a new run."
         }
         "failed" => "Back to the run: retry, skip, edit answers or open a shell. From any shell: mosip-setup retry, mosip-setup status.",
         _ => "The run goes on where it stopped: mosip-setup run, or continue from the run screen.",
@@ -134,12 +146,7 @@ pub fn farewell(model: &Model) -> String {
         && let Some(state) = &run.state
     {
         let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).satisfies()).count();
-        farewell.push_str(&format!(
-            "{rehearsal}{}: {}, {settled} of {} phases done\n",
-            state.run,
-            state.summary(),
-            state.plan.phases.len()
-        ));
+        farewell.push_str(&format!("{rehearsal}{}: {}, {settled} of {} phases done\n", state.run, word(state), state.plan.phases.len()));
         for phase in &state.plan.phases {
             let phase_state = state.phase_state(phase);
             let (_, word, _) = theme::phase(phase_state);
@@ -147,7 +154,7 @@ pub fn farewell(model: &Model) -> String {
                 farewell.push_str(&format!("  {word}: {} {}\n", phase.title, state.phase_reason(phase)).replace(" \n", "\n"));
             }
         }
-        if !model.rehearsal && state.summary() != "done" {
+        if !model.rehearsal && word(state) != "done" {
             farewell.push_str(&format!("  go on:  mosip-setup run --site {}\n", state.site_file));
         }
         farewell.push_str(&format!("  logs:   {}\n", run.folder.display()));

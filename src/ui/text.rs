@@ -4,6 +4,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::theme;
+
 /// How many columns a text takes.
 #[must_use]
 pub fn width(text: &str) -> usize {
@@ -223,6 +225,17 @@ fn bright(code: u8) -> Color {
         Color::LightCyan,
         Color::White,
     ][usize::from(code.min(7))]
+}
+
+/// A styled line cut to a width, with `…` where something is missing.
+#[must_use]
+pub fn cut_line(line: Line<'static>, columns: usize) -> Line<'static> {
+    if line.width() <= columns {
+        return line;
+    }
+    let mut first = wrap_line(&line, columns.saturating_sub(1)).into_iter().next().unwrap_or_default();
+    first.spans.push(Span::styled("…", theme::faint()));
+    first
 }
 
 /// Cuts a styled line into pieces of at most a width; one piece where it fits.

@@ -10,7 +10,7 @@ use super::app::{Model, Screen};
 use super::input;
 use super::keymap;
 use super::popup::Popup;
-use super::{layout, text, theme};
+use super::{layout, run_keys, text, theme};
 
 const BANNER: &str = "REHEARSAL";
 
@@ -119,7 +119,12 @@ fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         return;
     }
     let context = model.context();
-    let mut hints = keymap::footer(context);
+    let mut hints = match &model.run {
+        Some(run) if model.popups.is_empty() && model.screen == Screen::Run => {
+            keymap::footer_of(context, &|action| run_keys::useful(run, action))
+        }
+        _ => keymap::footer_of(context, &|action| action != keymap::Action::HostKeys || model.preflight.strangers() > 0),
+    };
     if context == keymap::Context::Buttons {
         let known: Vec<String> = hints.iter().map(|hint| hint.0.clone()).collect();
         hints.extend(keymap::footer(model.behind_buttons()).into_iter().filter(|hint| !known.contains(&hint.0)));
@@ -129,26 +134,35 @@ fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 /// Keys and words, as many as fit; `help` and `quit` always.
 pub fn keys(frame: &mut Frame<'_>, area: Rect, hints: &[(String, &'static str)]) {
-    let width = |hint: &(String, &str)| text::width(&hint.0) + hint.1.len() + 4;
-    let (last, own): (Vec<_>, Vec<_>) = hints.iter().partition(|hint| matches!(hint.1, "help" | "quit"));
-    let mut room = usize::from(area.width).saturating_sub(last.iter().map(|hint| width(hint)).sum::<usize>() + 1);
-    let mut spans = vec![Span::raw(" ")];
-    for hint in own.into_iter().take_while(|hint| {
-        let fits = width(hint) <= room;
-        room = room.saturating_sub(width(hint));
-        fits
-    }) {
-        hint_spans(&mut spans, hint);
+    let columns = usize::from(area.width);
+    let mut hints = hints.to_vec();
+    let mut gap = 3;
+    let needs =
+        |hints: &[(String, &str)], gap: usize| hints.iter().map(|hint| hint_width(hint, gap)).sum::<usize>() + 1 - gap.min(hints.len());
+    if needs(&hints, gap) > columns {
+        // Where room is short, keys are written shortly and stand closer.
+        gap = 2;
+        for hint in &mut hints {
+            hint.0 = hint.0.replace("Ctrl-", "^");
+        }
     }
-    for hint in last {
-        hint_spans(&mut spans, hint);
+    let (last, own): (Vec<_>, Vec<_>) = hints.into_iter().partition(|hint| matches!(hint.1, "help" | "quit"));
+    let mut room = (columns + gap).saturating_sub(last.iter().map(|hint| hint_width(hint, gap)).sum::<usize>() + 1);
+    let mut spans = vec![Span::raw(" ")];
+    let fitting = own.into_iter().filter(|hint| {
+        let fits = hint_width(hint, gap) <= room;
+        room -= if fits { hint_width(hint, gap) } else { 0 };
+        fits
+    });
+    for (key, word) in fitting.collect::<Vec<_>>().into_iter().chain(last) {
+        spans.push(Span::styled(key, theme::key()));
+        spans.push(Span::styled(format!(" {word}{}", " ".repeat(gap)), theme::faint()));
     }
     frame.render_widget(Line::from(spans), area);
 }
 
-fn hint_spans(spans: &mut Vec<Span<'static>>, hint: &(String, &'static str)) {
-    spans.push(Span::styled(hint.0.clone(), theme::key()));
-    spans.push(Span::styled(format!(" {}   ", hint.1), theme::faint()));
+fn hint_width(hint: &(String, &str), gap: usize) -> usize {
+    text::width(&hint.0) + 1 + hint.1.len() + gap
 }
 
 /// Lines of which one has the cursor: scrolled so that it is seen.
@@ -217,9 +231,9 @@ pub fn entry(frame: &mut Frame<'_>, area: Rect, line: &input::Line, masked: bool
     let columns = usize::from(area.width);
     let whole = if masked { "•".repeat(line.text().chars().count()) } else { line.text().to_owned() };
     let before: String = whole.chars().take(line.cursor()).collect();
-    // Scrolled so that the cursor is seen.
+    // Scrolled so that the cursor is seen; what just fits is shown whole.
     let mut skip = 0;
-    while focus && text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
+    while focus && text::width(&whole) > columns && text::width(&before.chars().skip(skip).collect::<String>()) + 1 > columns.max(1) {
         skip += 1;
     }
     let shown: String = whole.chars().skip(skip).collect();

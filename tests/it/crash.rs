@@ -17,6 +17,7 @@ fn held(stage: &Stage) -> (Hold, Child, i32) {
     let mut hold = Hold::new(&stage.place, "");
     let engine = stage.rehearsal(&[]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let step = hold.arrived();
+    stage.unanswered();
     (hold, engine, step)
 }
 
@@ -149,7 +150,7 @@ fn a_runner_that_is_killed_alone_is_an_interruption() {
     signal(step, Signal::KILL);
     assert_eq!(stage.status()["state"], "failed");
     hold.release();
-    stage.run(&["retry"]).expect(0);
+    stage.run(&["retry"]).expect(4);
     finish(&stage);
     assert_eq!(stage.begun(STEP), 2);
 }
@@ -253,5 +254,5 @@ fn a_journal_that_cannot_be_written_lets_no_step_begin() {
     assert_eq!(fs::read(&journal).unwrap(), before);
     let attempts = fs::read_dir(stage.runs().pop().unwrap().join("steps/wireguard.playbook")).unwrap().count();
     assert_eq!(attempts, 1, "nothing was begun");
-    stage.run(&["retry"]).expect(0);
+    stage.run(&["retry"]).expect(4);
 }

@@ -29,6 +29,7 @@ mod rehearse_screen;
 mod runner;
 mod screenshots;
 mod ui_demo;
+mod ui_hosts;
 mod ui_keys;
 mod ui_screens;
 mod ui_terminal;

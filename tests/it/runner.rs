@@ -31,6 +31,7 @@ impl Attempt {
             prompts: Vec::new(),
             secrets: Vec::new(),
             remove: Vec::new(),
+            known_issues: None,
         };
         Self { place, spec }
     }
@@ -101,7 +102,7 @@ impl Drop for Attempt {
 
 fn bash(script: &str) -> CommandSpec {
     let argv = ["bash", "-c", script].map(str::to_owned).to_vec();
-    CommandSpec { argv, dir: None, env: BTreeMap::new(), reading: Reading::Plain }
+    CommandSpec { argv, dir: None, env: BTreeMap::new(), reading: Reading::Plain, shown: None }
 }
 
 fn script_in(attempt: &mut Attempt, script: &str) {

@@ -41,7 +41,16 @@ impl Stage {
 
     /// Plays the whole rehearsal without a screen.
     pub fn rehearse(&self, arguments: &[&str]) -> Done {
-        Done::of(self.rehearsal(arguments).stdin(Stdio::null()))
+        let done = Done::of(self.rehearsal(arguments).stdin(Stdio::null()));
+        self.unanswered();
+        done
+    }
+
+    /// From now on nobody answers beforehand, as in a run without terminal.
+    pub fn unanswered(&self) {
+        let marker = self.state_dir().join("rehearsal.json");
+        let text = fs::read_to_string(&marker).unwrap();
+        fs::write(marker, text.replace("\"answered\":true", "\"answered\":false")).unwrap();
     }
 
     /// The same, not yet started.

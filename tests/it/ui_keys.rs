@@ -388,6 +388,92 @@ fn the_log_is_searched_and_scrolled() {
     assert!(story.model.run.as_ref().unwrap().log.follow);
 }
 
+fn footer(model: &Model) -> String {
+    text(model).lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_footer_of_a_run_offers_what_does_something_now() {
+    let mut story = Story::begin(80, 24);
+    story.go_to_cluster();
+    let running = footer(&story.model);
+    for (word, offered) in [("x stop", true), ("f full", true), ("/ search", true), ("w wrap", true), ("go on", false), ("retry", false)] {
+        assert_eq!(running.contains(word), offered, "{word}: {running}");
+    }
+    assert!(!running.contains("shell") && !running.contains("answers") && !running.contains("skip"), "{running}");
+    story.fail_cluster();
+    let failed = footer(&story.model);
+    for (word, offered) in
+        [("r retry", true), ("R from start", true), ("a answers", true), ("e shell", true), ("stop", false), ("skip", false)]
+    {
+        assert_eq!(failed.contains(word), offered, "{word}: {failed}");
+    }
+    story.press("Esc Down Down");
+    assert!(footer(&story.model).contains("c go on"), "{}", footer(&story.model));
+}
+
+#[test]
+fn long_lines_are_cut_while_they_come_in_and_wrapped_when_read() {
+    let mut story = Story::begin(80, 24);
+    story.go_to_cluster();
+    story.log = format!("short\nfatal: {} the-end\n", "x".repeat(200));
+    story.wait(1);
+    assert!(text(&story.model).contains('…') && !text(&story.model).contains("the-end"), "{}", text(&story.model));
+    story.press("w");
+    assert!(text(&story.model).contains("the-end"), "{}", text(&story.model));
+    story.press("w g");
+    assert!(!text(&story.model).contains("the-end"), "what was asked for stays");
+}
+
+#[test]
+fn a_site_with_a_run_offers_to_open_it() {
+    let mut model = started(80, 24);
+    let run =
+        mosip_setup::ui::desk::RunEntry { id: "r1".into(), state: "stopped".into(), note: "stopped at MOSIP cluster, 3 h ago".into() };
+    let loaded = mosip_setup::ui::desk::LoadedSite {
+        path: "/home/ubuntu/mosip/sandbox.toml".into(),
+        draft: draft(),
+        profile: profile(),
+        fetched: true,
+        run: Some(run),
+    };
+    told(&mut model, Told::Site(Ok(Box::new(loaded.clone()))));
+    assert!(text(&model).contains("stopped at MOSIP cluster"), "{}", text(&model));
+    let commands = press(&mut model, "Enter");
+    assert!(matches!(commands[..], [Command::OpenRun { new: false, .. }]), "{commands:?}");
+    told(&mut model, Told::Site(Ok(Box::new(loaded))));
+    assert!(press(&mut model, "Right Enter").is_empty() && model.screen == Screen::Site);
+}
+
+#[test]
+fn a_terminal_that_goes_does_not_stop_the_run() {
+    let mut story = Story::begin(80, 24);
+    story.go_to_cluster();
+    let commands = app::update(&mut story.model, Msg::Gone);
+    assert!(engine(&commands).is_none() && matches!(commands[..], [Command::Quit]), "{commands:?}");
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_decided() {
+    let mut model = review(80, 24);
+    app::update(&mut model, Msg::Resize(59, 14));
+    assert!(press(&mut model, "s y Enter").is_empty() && model.popups.is_empty());
+    assert!(matches!(press(&mut model, "^c")[..], [Command::Quit]));
+}
+
+#[test]
+fn a_new_run_is_opened_from_the_summary_with_two_different_keys() {
+    let mut story = Story::begin(100, 30);
+    story.go_to_cluster();
+    story.finish();
+    assert!(story.press("n n").is_empty(), "n again is no");
+    let commands = story.press("n y");
+    let [Command::OpenRun { new: true, .. }] = &commands[..] else { panic!("{commands:?}") };
+    app::update(&mut story.model, Msg::Joined("/var/lib/mosip-setup/runs/r2".into()));
+    assert_eq!(story.model.screen, Screen::Run);
+    assert!(!story.model.review.begin, "it waits for the operator");
+}
+
 #[test]
 fn the_end_of_a_run_shows_the_summary_and_rings() {
     let mut story = Story::begin(100, 30);

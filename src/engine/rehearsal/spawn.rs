@@ -68,6 +68,7 @@ impl RehearsalSpawn {
                 text.push(b'\n');
             }
             create_private(&path)?.write_all(&text)?;
+            command.shown = Some(std::mem::take(&mut command.argv));
             command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path.display().to_string()];
             command.dir = None;
         }

@@ -33,9 +33,9 @@ pub enum Fault {
     DnsWrong,
     /// The certificate has expired: the preflight says so.
     CertExpired,
-    /// The playbooks of WireGuard and of nginx fail the first time; retrying helps.
+    /// WireGuard's playbook fails the first time; retrying helps.
     PlaybookFailsOnce,
-    /// Terraform's apply fails the first time, for the storage and for the services; retrying helps.
+    /// The apply of MOSIP's services fails the first time; retrying helps.
     ApplyFailsOnce,
 }
 
@@ -80,6 +80,9 @@ pub struct Rehearsal {
     pub speed: f64,
     /// The faults to practise on.
     pub faults: Vec<Fault>,
+    /// Whether questions are answered beforehand, because nobody is there to ask.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 impl Rehearsal {
