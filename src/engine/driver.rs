@@ -170,11 +170,11 @@ impl Driver {
         }
         let (step, attempt) = (step.clone(), record.attempts);
         self.machine.handle(&self.state, Input::Adopted { step: step.clone(), attempt });
-        let (executor, told) = (self.executor.clone(), told.clone());
+        let (executor, told, plan) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()));
         tokio::spawn(async move {
             let (sender, reference) = (told.clone(), step.clone());
             let progress = Box::new(move |progress| drop(sender.send(Told::Progress(reference.clone(), attempt, progress))));
-            let ended = executor.adopt(&step, attempt, progress).await;
+            let ended = executor.adopt(&plan, &step, attempt, progress).await;
             let _ = told.send(Told::Ended(step, attempt, ended));
         });
     }

@@ -153,10 +153,17 @@ impl Executor {
     }
 
     /// Waits for an attempt of an earlier engine; none: it left no trace.
-    pub async fn adopt(&self, step: &StepRef, attempt: u32, report: Report) -> Option<Ended> {
+    pub async fn adopt(&self, plan: &Plan, step: &StepRef, attempt: u32, report: Report) -> Option<Ended> {
         let dir = self.attempt_dir(step, attempt);
         *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.clone());
-        let ended = self.ports.spawn.adopt(dir, self.runner_lock(), report).await;
+        let mut ended = self.ports.spawn.adopt(dir.clone(), self.runner_lock(), report).await;
+        // The runner knows exit codes; what must hold beside them is for an engine to see, whichever it is.
+        if let (Some(ended), Some(planned)) = (&mut ended, plan.step(step))
+            && ended.outcome.is_success()
+            && !planned.verify.is_empty()
+        {
+            self.verify(plan, planned, &dir, ended).await;
+        }
         *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = None;
         ended
     }

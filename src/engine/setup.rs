@@ -226,7 +226,9 @@ impl Setup {
             events.push(journal.append(self.ports.clock.now(), opened)?);
         } else {
             let state = state::fold(&events).map_err(EngineError::from)?;
-            if state.plan != plan && state.running().is_none() {
+            // Under a process the plan stays as it is; a question is no process.
+            let busy = state.running().is_some_and(|(step, _)| state.questions.iter().all(|question| question.step != *step));
+            if state.plan != plan && !busy {
                 let changed = changed_fields(&state.plan, &plan);
                 events.push(journal.append(self.ports.clock.now(), Event::PlanChanged { plan: Box::new(plan), changed })?);
             }

@@ -91,7 +91,8 @@ impl Run {
         if self.ended.is_some() || !self.live {
             return false;
         }
-        state.running().is_some() || self.pushed
+        // A closed run has nothing to come, also before the engine has said so.
+        state.running().is_some() || (self.pushed && !state.closed)
     }
 
     /// The phase under the cursor.

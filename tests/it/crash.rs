@@ -123,6 +123,20 @@ fn a_step_that_ended_while_there_was_no_engine_is_not_run_again() {
 }
 
 #[test]
+fn an_adopted_step_is_verified_like_any_other() {
+    let stage = Stage::new();
+    let (mut hold, mut engine, _) = held(&stage);
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    let next = stage.command(&["run", "--yes"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    hold.pretend();
+    hold.release();
+    let ended = done(next).expect(1);
+    assert!(ended.out.contains("it ended without error, but checkout.exists does not hold"), "{}", ended.out);
+    assert!(outcomes(&stage).iter().all(|outcome| matches!(outcome, Outcome::Failed(_))), "{:?}", outcomes(&stage));
+}
+
+#[test]
 fn a_step_that_was_killed_with_engine_and_runner_is_interrupted_and_run_again() {
     let stage = Stage::new();
     let (mut hold, mut engine, step) = held(&stage);

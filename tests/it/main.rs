@@ -25,6 +25,7 @@ mod machine;
 mod mini_kit;
 mod profile_mutation;
 mod rehearse;
+mod rehearse_screen;
 mod runner;
 mod screenshots;
 mod ui_demo;

@@ -185,6 +185,24 @@ fn changed_answers_are_recorded_and_run_again_what_reads_them() {
 }
 
 #[test]
+fn answers_changed_while_a_question_waits_are_taken_up_with_its_answer() {
+    let stage = Stage::new();
+    stage.rehearse(&["--fault", "playbook-fails-once"]).expect(1);
+    stage.run(&["retry"]);
+    stage.run(&["run", "--yes"]).expect(4);
+    let site = stage.scratch().join("site.toml");
+    let text = fs::read_to_string(&site).unwrap();
+    fs::write(&site, text.replace("domain = ", "kubelet_max_pods = 250\ndomain = ")).unwrap();
+    let question = stage.status()["questions"][0]["id"].as_str().unwrap().to_owned();
+    stage.run_with(&["answer", &question], ADDRESS).expect(0);
+    stage.run(&["run", "--yes"]).expect(0);
+    assert_eq!(stage.status()["state"], "done");
+    let variables = stage.scratch().join("automating-mosip-deployment/ansible/infra_deployment/inventory/group_vars/all.yml");
+    assert!(fs::read_to_string(variables).unwrap().contains("250"), "what is installed is what was answered");
+    assert_eq!(stage.begun("cluster/playbook"), 1, "with the answers of now, so once");
+}
+
+#[test]
 fn a_state_that_cannot_be_written_is_said() {
     let stage = Stage::new();
     let refused = stage.place.run(&["status", "--state-dir", "/proc/self/nothing"]).expect(6);

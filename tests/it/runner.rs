@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use mosip_setup::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, read_exit, take_lock};
+use mosip_setup::engine::attempt::{AttemptSpec, CommandSpec, Ended, Holder, Reading, is_locked, read_exit, read_holder, take_lock};
 use mosip_setup::install::profile::{Prompt, Terminal};
 use mosip_setup::run::event::{Failure, Outcome};
 use rustix::process::Signal;
@@ -87,6 +87,16 @@ impl Attempt {
         let path = self.place.path(name);
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
+    }
+}
+
+/// A test that fails leaves no runner behind.
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let holder = read_holder::<Holder>(&self.spec.lock).filter(|holder| is_locked(&self.spec.lock) && holder.dir == self.spec.dir);
+        if let Some(pid) = holder.and_then(|holder| i32::try_from(holder.pid).ok()) {
+            signal(pid, Signal::USR1);
+        }
     }
 }
 
@@ -237,7 +247,7 @@ fn wait_for_text(path: &Path, text: &str) {
 
 #[test]
 fn a_command_that_ends_well_after_a_stop_is_done() {
-    let script = "trap 'echo finishing; exit 0' INT\necho $$ >$PIPE\nwhile :; do sleep 1; done";
+    let script = "trap 'kill $!; echo finishing; exit 0' INT\necho $$ >$PIPE\nwhile :; do sleep 600 & wait; done";
     let (attempt, runner, _) = ready(script, Reading::Terraform { destroys: Vec::new() });
     signal(i32::try_from(runner.id()).unwrap(), Signal::TERM);
     assert_eq!(attempt.end(runner).outcome, Outcome::Done, "Terraform gets an interrupt, and what it finished is finished");

@@ -155,7 +155,8 @@ impl Hold {
              case \" $* \" in *\" clone --no-hardlinks \"*)\n\
              echo $$ >>{folder_text}/pids\n\
              {script}\n\
-             if [ -e {folder_text}/hold ]; then echo $$ >{folder_text}/arrived; read -r -t 120 _ <>{folder_text}/go; fi ;;\n\
+             if [ -e {folder_text}/hold ]; then echo $$ >{folder_text}/arrived; read -r -t 120 _ <>{folder_text}/go; fi\n\
+             if [ -e {folder_text}/pretend ]; then exit 0; fi ;;\n\
              esac\n\
              exec /usr/bin/git \"$@\"\n"
         );
@@ -179,6 +180,11 @@ impl Hold {
     pub fn release(&mut self) {
         let _ = fs::remove_file(self.folder.join("hold"));
         self.go.write_all(b"go\n").unwrap();
+    }
+
+    /// From now on it does nothing and says that all is well.
+    pub fn pretend(&self) {
+        fs::write(self.folder.join("pretend"), "").unwrap();
     }
 
     /// The processes that came by.
