@@ -20,7 +20,7 @@ fn a_failure_is_retried_and_the_question_answered_from_the_screen() {
     assert!(screen.contains("REHEARSAL"), "{screen}");
     terminal.send(ADDRESS);
     terminal.send("<enter>");
-    let screen = terminal.until("the summary", |screen| screen.contains("Kubeconfig") || screen.contains("14 of 14"));
+    let screen = terminal.until_shows("What is where");
     assert!(screen.contains("REHEARSAL"), "{screen}");
     terminal.send("q");
     let ended = terminal.wait_exit();
