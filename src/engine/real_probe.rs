@@ -149,7 +149,14 @@ fn ask_machine(
 }
 
 async fn blocking(work: impl FnOnce() -> ProbeAnswer + Send + 'static) -> ProbeAnswer {
-    match tokio::task::spawn_blocking(work).await {
+    // libssh2 tries a key in several formats, and what OpenSSL says about those that do not fit stays with the thread: the next TLS
+    // connection there would take it for its own error.
+    let clean = || {
+        let answer = work();
+        drop(openssl::error::ErrorStack::get());
+        answer
+    };
+    match tokio::task::spawn_blocking(clean).await {
         Ok(answer) => answer,
         Err(error) => ProbeAnswer::Failed(format!("the probe stopped: {error}")),
     }
