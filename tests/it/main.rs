@@ -22,6 +22,7 @@ mod journal_format;
 mod kit;
 mod lab_run;
 mod machine;
+mod machine_laws;
 mod mini_kit;
 mod profile_mutation;
 mod rehearse;
