@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::skip;
 use mosip_setup::adapters::files::render::{self, Change, Scope};
 use mosip_setup::adapters::paths::Paths;
 use mosip_setup::adapters::project::Project;
@@ -129,8 +130,7 @@ impl Bench {
 #[test]
 fn the_real_kit_takes_the_rendered_files() {
     let Some(kit) = kit() else {
-        println!("skipped: MOSIP_SETUP_KIT is not set");
-        return;
+        skip!("kit", "the real kit is not given (--kit DIR)");
     };
     let bench = bench(&kit);
     let first = bench.write();
