@@ -146,26 +146,6 @@ fn hex(color: Color) -> Option<String> {
             let part = |value: u32| if value == 0 { 0 } else { 55 + value * 40 };
             Some(format!("#{:02x}{:02x}{:02x}", part(index / 36), part(index / 6 % 6), part(index % 6)))
         }
-        Color::Indexed(index) => {
-            const BASIC: [Color; 16] = [
-                Color::Black,
-                Color::Red,
-                Color::Green,
-                Color::Yellow,
-                Color::Blue,
-                Color::Magenta,
-                Color::Cyan,
-                Color::Gray,
-                Color::DarkGray,
-                Color::LightRed,
-                Color::LightGreen,
-                Color::LightYellow,
-                Color::LightBlue,
-                Color::LightMagenta,
-                Color::LightCyan,
-                Color::White,
-            ];
-            hex(BASIC[usize::from(index)])
-        }
+        Color::Indexed(index) => hex(super::theme::BASIC[usize::from(index)]),
     }
 }

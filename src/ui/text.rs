@@ -215,16 +215,7 @@ fn basic(code: u8) -> Color {
 }
 
 fn bright(code: u8) -> Color {
-    [
-        Color::DarkGray,
-        Color::LightRed,
-        Color::LightGreen,
-        Color::LightYellow,
-        Color::LightBlue,
-        Color::LightMagenta,
-        Color::LightCyan,
-        Color::White,
-    ][usize::from(code.min(7))]
+    super::theme::BASIC[8 + usize::from(code.min(7))]
 }
 
 /// A styled line cut to a width, with `…` where something is missing.

@@ -110,28 +110,31 @@ fn plain_symbol(symbol: &str) -> &'static str {
     }
 }
 
+/// The sixteen colours every terminal has, by their number.
+pub(super) const BASIC: [Color; 16] = [
+    Color::Black,
+    Color::Red,
+    Color::Green,
+    Color::Yellow,
+    Color::Blue,
+    Color::Magenta,
+    Color::Cyan,
+    Color::Gray,
+    Color::DarkGray,
+    Color::LightRed,
+    Color::LightGreen,
+    Color::LightYellow,
+    Color::LightBlue,
+    Color::LightMagenta,
+    Color::LightCyan,
+    Color::White,
+];
+
 fn sixteen(color: Color) -> Color {
     match color {
         FAINT => Color::DarkGray,
         LINE => Color::DarkGray,
-        Color::Indexed(index) if index < 16 => [
-            Color::Black,
-            Color::Red,
-            Color::Green,
-            Color::Yellow,
-            Color::Blue,
-            Color::Magenta,
-            Color::Cyan,
-            Color::Gray,
-            Color::DarkGray,
-            Color::LightRed,
-            Color::LightGreen,
-            Color::LightYellow,
-            Color::LightBlue,
-            Color::LightMagenta,
-            Color::LightCyan,
-            Color::White,
-        ][usize::from(index)],
+        Color::Indexed(index) if index < 16 => BASIC[usize::from(index)],
         Color::Indexed(index @ 16..=231) => {
             let index = index - 16;
             nearest(index / 36 * 51, index / 6 % 6 * 51, index % 6 * 51)
