@@ -8,6 +8,8 @@ use mosip_setup::ui::terminal::Terminal;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 const CASE: &str = "MOSIP_SETUP_TEST_TERMINAL";
+/// The end of a synchronized update.
+const FRAME_ENDS: &[u8] = b"\x1b[?2026l";
 
 /// Runs one case of [`in_a_terminal`] in a pty of its own; the bytes it wrote.
 fn case(name: &str, keys: &str) -> (String, vt100::Parser) {
@@ -21,14 +23,9 @@ fn case(name: &str, keys: &str) -> (String, vt100::Parser) {
     drop(pty.slave);
     let mut reader = pty.master.try_clone_reader().unwrap();
     let mut writer = pty.master.take_writer().unwrap();
-    let keys = keys.to_owned();
-    let typing = std::thread::spawn(move || {
-        for key in keys.chars() {
-            std::thread::sleep(std::time::Duration::from_millis(400));
-            drop(std::io::Write::write_all(&mut writer, key.to_string().as_bytes()));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1500));
-    });
+    // A key is typed when a frame is whole: what it is meant for is on the screen then.
+    let mut keys = keys.chars();
+    let mut frames = 0;
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     while let Ok(count) = reader.read(&mut chunk) {
@@ -36,9 +33,15 @@ fn case(name: &str, keys: &str) -> (String, vt100::Parser) {
             break;
         }
         bytes.extend_from_slice(&chunk[..count]);
+        let whole = bytes.windows(FRAME_ENDS.len()).filter(|window| *window == FRAME_ENDS).count();
+        if whole > frames
+            && let Some(key) = keys.next()
+        {
+            frames = whole;
+            std::io::Write::write_all(&mut writer, key.to_string().as_bytes()).unwrap();
+        }
     }
     child.wait().unwrap();
-    typing.join().unwrap();
     let mut parser = vt100::Parser::new(24, 80, 0);
     parser.process(&bytes);
     (String::from_utf8_lossy(&bytes).into_owned(), parser)
