@@ -2,6 +2,7 @@
 
 pub mod ansible;
 pub mod certificates;
+pub mod charts;
 pub mod files;
 pub mod host;
 pub mod ignores;
@@ -11,10 +12,12 @@ pub mod journal;
 pub mod known_hosts;
 pub mod layout;
 pub mod net;
+mod outside;
 pub mod paths;
 pub mod process;
 pub mod profiles;
 pub mod project;
+pub mod proxy;
 pub mod secrets;
 pub mod sites;
 pub mod sources;

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::attempt::{AttemptSpec, Ended};
 use crate::install::facts::{
     CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, TcpAnswer,
-    ToolFacts, UserFacts,
+    ToolFacts, UserFacts, WayOut,
 };
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, SshLogin};
+use crate::install::outside::{ChartsFacts, ChartsRequest, PullFacts};
 use crate::run::event::Progress;
 
 /// A future that can be sent between threads.
@@ -100,6 +101,15 @@ pub enum ProbeQuestion {
     },
     /// An HTTP request.
     Http(HttpRequest),
+    /// Whether there is a way to a web address.
+    WayOut {
+        /// The address.
+        url: String,
+    },
+    /// Charts in the index of a repository.
+    Charts(ChartsRequest),
+    /// The images that Docker Hub still gives.
+    Pulls,
 }
 
 /// The answer to a question.
@@ -130,6 +140,12 @@ pub enum ProbeAnswer {
     Tcp(TcpAnswer),
     /// To `Http`.
     Http(HttpAnswer),
+    /// To `WayOut`.
+    WayOut(WayOut),
+    /// To `Charts`.
+    Charts(ChartsFacts),
+    /// To `Pulls`.
+    Pulls(PullFacts),
     /// The question could not be answered at all; why.
     Failed(String),
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::adapters::ssh::{Canceller, Limits, Login};
-use crate::adapters::{certificates, host, layout, net, ssh, tools, user};
+use crate::adapters::{certificates, charts, host, layout, net, ssh, tools, user};
 use crate::install::facts::{CommandFacts, HostKeyAnswer, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts};
 use crate::install::inquiry::{MachineWants, SshLogin};
 
@@ -23,6 +23,8 @@ pub struct RealProbe {
     pub dns: Duration,
     /// For a web address.
     pub http: Duration,
+    /// For the index of a Helm repository, tens of megabytes.
+    pub index: Duration,
     /// For a version command, the local probe and git.
     pub tool: Duration,
 }
@@ -30,7 +32,15 @@ pub struct RealProbe {
 impl Default for RealProbe {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { ssh_port: 22, ssh: Limits::default(), tcp: seconds(3), dns: seconds(6), http: seconds(15), tool: seconds(20) }
+        Self {
+            ssh_port: 22,
+            ssh: Limits::default(),
+            tcp: seconds(3),
+            dns: seconds(6),
+            http: seconds(15),
+            index: seconds(60),
+            tool: seconds(20),
+        }
     }
 }
 
@@ -72,6 +82,9 @@ impl RealProbe {
             ProbeQuestion::Http(request) => {
                 ProbeAnswer::Http(net::http(&request.url, request.address.as_deref(), request.insecure, self.http).await)
             }
+            ProbeQuestion::WayOut { url } => ProbeAnswer::WayOut(net::way_out(&url, self.http).await),
+            ProbeQuestion::Charts(request) => ProbeAnswer::Charts(charts::look(&request, self.index).await),
+            ProbeQuestion::Pulls => ProbeAnswer::Pulls(charts::pulls(charts::DOCKER_TOKEN, charts::DOCKER_MANIFEST, self.http).await),
         }
     }
 

@@ -9,7 +9,7 @@ use super::desk::{Command, Trouble};
 use super::host_keys;
 use super::keymap::{Action, Context};
 use super::popup::{EntryFor, Popup};
-use crate::install::check::{CheckSpec, Finding, Level, Summary, Target, Verdict};
+use crate::install::check::{Cause, CheckSpec, Finding, Level, Summary, Target, Verdict};
 use crate::install::ids::CheckId;
 use crate::install::plan::Plan;
 
@@ -110,9 +110,7 @@ impl Preflight {
     /// On how many machines something is said about a host key that stands in the way.
     #[must_use]
     pub fn strangers(&self) -> usize {
-        let about = |finding: &&Finding| {
-            matches!(finding.target, Target::Machine(_)) && finding.verdict != Verdict::Pass && finding.observed.contains("host key")
-        };
+        let about = |finding: &&Finding| finding.cause.is_some_and(Cause::is_host_key);
         self.findings().filter(about).count()
     }
 
