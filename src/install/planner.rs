@@ -282,7 +282,7 @@ impl Planner<'_> {
             }
             CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
             CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
+                argv.iter_mut().for_each(|word| *word = self.expand(&key, word));
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
@@ -298,16 +298,15 @@ impl Planner<'_> {
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
             CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
-                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+                urls.iter_mut().for_each(|url| *url = self.expand(&key, url))
             }
             CheckKind::Charts { index, file, .. } => {
                 *index = self.expand(&key, index);
                 *file = self.path(&key, file);
             }
             CheckKind::PortsFree { udp, udp_fields, .. } => {
-                for field in std::mem::take(udp_fields) {
-                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
-                }
+                let fields = std::mem::take(udp_fields);
+                udp.extend(fields.iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
             }
             _ => {}
         }

@@ -24,6 +24,7 @@ mod lab_run;
 mod machine;
 mod machine_laws;
 mod mini_kit;
+mod profile_guards;
 mod profile_mutation;
 mod rehearse;
 mod rehearse_screen;

@@ -125,7 +125,8 @@ fn good(question: &ProbeQuestion, facts: &MachineFacts) -> ProbeAnswer {
 }
 
 fn dns(outcome: DnsOutcome) -> DnsAnswer {
-    DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
+    let servers = vec!["10.77.0.2".into()];
+    DnsAnswer { outcome, hosts_file: Vec::new(), servers, alias: None, elsewhere: None, invented: Vec::new() }
 }
 
 /// `check verdict observed`, those that pass left out.
@@ -283,7 +284,7 @@ async fn names_are_judged_one_by_one() {
     ]);
     let plan = plan(vec![check("dns", Level::Fail, serde_json::json!({"kind": "dns", "records": records}))], &[]);
     let probe = recorded(|question| {
-        let ProbeQuestion::Dns { name } = question else { panic!() };
+        let ProbeQuestion::Dns { name, .. } = question else { panic!() };
         Some(ProbeAnswer::Dns(match name.split('.').next().unwrap() {
             "gone" => dns(DnsOutcome::NoSuchName),
             "slow" => dns(DnsOutcome::Timeout),
@@ -376,3 +377,5 @@ async fn a_resolver_that_is_down_is_one_finding() {
     assert_eq!(shown, ["dns.extra name:a.example.org skipped", "dns name:c.example.org skipped", "dns name:b.example.org unknown"]);
     assert!(findings[2].blocks());
 }
+
+mod together;
