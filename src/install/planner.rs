@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::check::{CheckKind, CheckSpec, DnsRecord};
+use super::check::{CheckKind, CheckSpec};
 use super::field::FieldKind;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
@@ -288,8 +288,8 @@ impl Planner<'_> {
             }
             CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
-                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
-                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
+                    let texts = [&mut record.name, &mut record.address].into_iter().chain(&mut record.alias_of);
+                    texts.for_each(|text| *text = self.expand(&key, text));
                 }
             }
             CheckKind::Http { url, address, .. } => {
@@ -305,8 +305,7 @@ impl Planner<'_> {
                 *file = self.path(&key, file);
             }
             CheckKind::PortsFree { udp, udp_fields, .. } => {
-                let fields = std::mem::take(udp_fields);
-                udp.extend(fields.iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
+                udp.extend(std::mem::take(udp_fields).iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
             }
             _ => {}
         }

@@ -15,6 +15,7 @@ mod plan_builder;
 mod stage;
 
 mod architecture;
+mod bad_input;
 mod crash;
 mod docs;
 mod harness;

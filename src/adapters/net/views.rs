@@ -2,6 +2,7 @@
 //! where a CNAME record ends that leads nowhere.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -41,13 +42,22 @@ pub(super) struct More {
     pub(super) invented: Vec<IpAddr>,
 }
 
-/// Finds out why `outcome` is not what was expected.
-pub(super) async fn explain(config: &ResolverConfig, options: &ResolverOpts, outside: Outside, name: &str, outcome: &DnsOutcome) -> More {
+/// Finds out why `outcome` is not what was expected; each of the three questions has this time, and what has no answer is left out.
+pub(super) async fn explain(
+    (config, options): (&ResolverConfig, &ResolverOpts),
+    outside: Outside,
+    name: &str,
+    outcome: &DnsOutcome,
+    limit: Duration,
+) -> More {
+    let led = matches!(outcome, DnsOutcome::Addresses { .. });
+
     let (alias, elsewhere, invented) = tokio::join!(
-        async { if matches!(outcome, DnsOutcome::Addresses { .. }) { None } else { alias(config, options, name).await } },
-        elsewhere(config, options, outside, name),
-        async { if matches!(outcome, DnsOutcome::Addresses { .. }) { invented(config, options).await } else { Vec::new() } },
+        tokio::time::timeout(limit, async { if led { None } else { alias(config, options, name).await } }),
+        tokio::time::timeout(limit, elsewhere(config, options, outside, name)),
+        tokio::time::timeout(limit, async { if led { invented(config, options).await } else { Vec::new() } }),
     );
+    let (alias, elsewhere, invented) = (alias.ok().flatten(), elsewhere.ok().flatten(), invented.unwrap_or_default());
     More { alias, elsewhere, invented }
 }
 

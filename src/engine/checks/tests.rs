@@ -184,6 +184,35 @@ async fn recorded_systems_give_exactly_their_findings() {
     );
 }
 
+/// What the probe really printed: what each system says, and which checks are not green there.
+#[tokio::test]
+async fn recordings_of_real_systems_are_read() {
+    let small = ["size", "modules", "iscsi"];
+    for (name, os, python) in [
+        ("recorded-ubuntu-24.04", ("ubuntu", "24.04"), "3.12"),
+        ("recorded-ubuntu-22.04", ("ubuntu", "22.04"), "3.10"),
+        ("recorded-debian-13", ("debian", "13"), "3.13"),
+        ("recorded-lab-host", ("ubuntu", "24.04"), "3.11"),
+    ] {
+        let facts = facts(name);
+        assert_eq!((facts.os_id.as_deref(), facts.os_version.as_deref()), (Some(os.0), Some(os.1)), "{name}");
+        assert!(facts.python.as_deref().unwrap().starts_with(python) && facts.sudo == Some(Ok(())), "{name}: {facts:?}");
+        assert_eq!((facts.swap_active.as_deref(), facts.swap_configured.as_deref()), (Some(&[][..]), Some(&[][..])), "{name}");
+        assert!(facts.sudo_version.is_some() && facts.resolver.is_some() && facts.hostname.is_some(), "{name}");
+        assert!(facts.names.len() == 2 && facts.ways_out.len() == 1 && facts.settings.len() == 2, "{name}");
+        assert_eq!(facts.leftovers.as_deref(), Some(&[][..]), "{name}");
+        let open: Vec<String> = judged(name).await.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        let expected = |id: &&String| !small.contains(&id.as_str()) && !["time", "os"].contains(&id.as_str());
+        assert_eq!(open.iter().filter(expected).collect::<Vec<_>>(), [""; 0], "{name}: {open:?}");
+    }
+    let odd = facts("recorded-busybox");
+    assert_eq!((odd.python.as_deref(), odd.systemd, odd.sudo.clone().unwrap().is_err()), (Some(""), Some(false), true));
+    assert!(odd.processors == Some(2) && odd.listeners.is_some() && odd.disks.len() == 2 && odd.clock_synchronised.is_none());
+    let lines = judged("recorded-busybox").await;
+    assert!(lines.contains(&"python fail machine:vm1: no python3 that runs".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"sudo fail machine:vm1: `sudo -n true` as op fails: sudo is not installed".to_owned()), "{lines:?}");
+}
+
 #[tokio::test]
 async fn remedies_name_what_helps_here() {
     let plan = plan(machine_checks(), &["vm1"]);

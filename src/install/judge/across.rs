@@ -238,7 +238,7 @@ pub fn ways_out<'a>(check: &CheckSpec, urls: &[String], answers: &dyn Fn(&str) -
         let given = answers(url);
         if given.is_empty() {
             if !found.iter().any(|(_, known)| known.target == target) {
-                found.push((None, skipped(check, target, "nothing gets out of these machines at all: see the one finding about it")));
+                found.push((None, skipped(check, target, "nothing gets out at all: see the one finding about it")));
             }
             continue;
         }

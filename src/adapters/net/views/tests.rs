@@ -1,6 +1,6 @@
 //! Name servers on loopback that hide, differ, invent, lie in the middle and hang.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;

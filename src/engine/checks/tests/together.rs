@@ -128,7 +128,7 @@ async fn a_way_out_that_is_closed_is_said_once() {
         all.await,
         [
             "out warn name:get.example.org: the proxy refuses from vm1, vm2, vm3: CONNECT tunnel failed, response 403 through the proxy http://proxy:3128",
-            "out skipped name:images.example.org: nothing gets out of these machines at all: see the one finding about it",
+            "out skipped name:images.example.org: nothing gets out at all: see the one finding about it",
         ]
     );
     let shut = seen(|number, facts| {
