@@ -12,6 +12,7 @@ pub mod known_hosts;
 pub mod layout;
 pub mod net;
 pub mod paths;
+pub mod preflight_log;
 pub mod process;
 pub mod profiles;
 pub mod project;

@@ -101,7 +101,7 @@ impl Executor {
     }
 
     async fn checks_when(&self, plan: &Plan, scope: Scope, done: &[PhaseId], begun: &[PhaseId]) -> Vec<Finding> {
-        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list)).unwrap_or_default();
+        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list, self.ports.clock.now())).unwrap_or_default();
         let (done, begun) = (done.iter().cloned().collect(), begun.iter().cloned().collect());
         let request = CheckRequest { scope, done, begun, ignores, ..CheckRequest::preflight(plan) };
         run_checks(&request, &*self.ports.probe, None).await

@@ -274,6 +274,10 @@ impl Planner<'_> {
         let key = format!("check.{}", check.id);
         let mut check = check.clone();
         check.remedy = self.expand(&key, &check.remedy);
+        if let Some(fix) = &mut check.fix {
+            fix.does = self.expand(&key, &fix.does);
+            fix.script = self.expand(&key, &fix.script);
+        }
         match &mut check.kind {
             CheckKind::Certificate { chain, key: private, names, .. } => {
                 *chain = self.path(&key, chain);

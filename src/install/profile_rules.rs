@@ -194,6 +194,10 @@ impl Rules<'_> {
                 self.problem(&format!("{key}.remedy"), "say what to do when it is not green");
             }
             let mut texts: Vec<&str> = vec![&check.remedy];
+            if let Some(fix) = &check.fix {
+                texts.extend([fix.does.as_str(), fix.script.as_str()]);
+                self.fix(&format!("{key}.fix"), check, fix);
+            }
             match &check.kind {
                 CheckKind::Certificate { chain, key, names, .. } => {
                     texts.extend([chain.as_str(), key.as_str()]);
@@ -227,6 +231,20 @@ impl Rules<'_> {
                     self.problem(&format!("{key}.{name}"), format!("not a regular expression: {error}"));
                 }
             }
+        }
+    }
+
+    fn fix(&mut self, key: &str, check: &super::check::CheckSpec, fix: &super::fix::Fix) {
+        if check.on_demand || !super::fix::has_a_place(&check.kind) {
+            self.problem(key, "a fix needs a finding of the preflight on a machine or on the deployment node");
+        }
+        for (name, text) in [("does", &fix.does), ("script", &fix.script)] {
+            if text.trim().is_empty() {
+                self.problem(&format!("{key}.{name}"), "must not be empty: it is what the operator agrees to");
+            }
+        }
+        if let Some(what) = super::fix::destroys(&fix.script) {
+            self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
         }
     }
 

@@ -190,7 +190,7 @@ fn findings_that_block_hold_the_preflight_until_they_are_ignored_with_a_reason()
         let commands = press(&mut model, "lab Enter");
         let [Command::Ignore { check, target, reason, .. }] = &commands[..] else { panic!("{commands:?}") };
         assert_eq!(reason.as_deref(), Some("lab"));
-        told(&mut model, Told::Ignored { check: check.clone(), target: target.clone(), result: Ok(reason.clone()) });
+        told(&mut model, Told::Ignored { check: check.clone(), target: target.clone(), result: Ok(reason.clone().map(|(why, _)| why)) });
     }
     press(&mut model, "c");
     assert_eq!(model.screen, Screen::Review);
