@@ -17,6 +17,7 @@ pub mod profile;
 pub mod profile_reader;
 pub mod profile_rules;
 mod relations;
+pub mod requirements;
 pub mod site;
 pub mod site_reader;
 mod validate;

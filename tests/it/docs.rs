@@ -10,6 +10,7 @@ use std::fs;
 use mosip_setup::adapters::profiles;
 use mosip_setup::install::check::{CheckKind, CheckSpec, DnsRecord, Level};
 use mosip_setup::install::field::{Choice, Condition, Field, FieldKind};
+use mosip_setup::install::fix::Fix;
 use mosip_setup::install::profile::{
     AnsibleSpec, AskSpec, Count, FileOrigin, OutcomeLine, Profile, Prompt, Refusal, Relation, Repeat, Role, SectionSpec, Source, SshSpec,
     StepKind, TasksEach, Terminal, TerraformSpec, WaitSpec,
@@ -157,6 +158,7 @@ fn every_kind_and_every_key_is_explained() {
         ("## Checks", known::<CheckKind>(json!({ "kind": "?" }))),
         ("## Checks", known::<Level>(json!("?"))),
         ("### Names and ways through the network", known::<DnsRecord>(unknown())),
+        ("### Fixes", known::<Fix>(unknown())),
         ("## Files", known::<SectionSpec>(unknown())),
         ("## Steps", known::<Repeat>(json!("?"))),
         ("## Steps", known::<Terminal>(json!("?"))),
@@ -173,7 +175,7 @@ fn every_kind_and_every_key_is_explained() {
     // Tables that are read in two parts have no list of their own in the code; these are the reader's.
     let list = |names: &str| names.split_whitespace().map(str::to_owned).collect();
     wanted.push(("## The top of the file", list("schema id title summary extends remove")));
-    wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy")));
+    wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy fix")));
     wanted.push((
         "## Files",
         list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless"),
