@@ -9,6 +9,7 @@ pub mod driver;
 pub mod executor;
 pub mod host_keys;
 pub mod ports;
+pub mod prompter;
 mod pump;
 pub mod real_probe;
 pub mod rehearsal;
