@@ -10,6 +10,7 @@ pub mod executor;
 pub mod host_keys;
 pub mod mend;
 pub mod ports;
+pub mod prompter;
 mod pump;
 pub mod real_probe;
 pub mod rehearsal;

@@ -18,6 +18,7 @@ use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
 use super::diagnosis::explain;
+use super::prompter::Prompter;
 use super::pump::{Pump, Pumped};
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
@@ -105,7 +106,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         let pump = Pump {
             output: Output::new(started.stdout, started.stderr),
             input: started.input,
-            prompts: spec.prompts.clone(),
+            prompter: Prompter::new(spec.prompts.clone()),
             log: match output.try_clone() {
                 Ok(log) => log,
                 Err(error) => return failed(error.to_string(), ""),
