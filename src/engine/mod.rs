@@ -2,6 +2,7 @@
 
 pub mod acme_hook;
 pub mod attempt;
+pub mod attempt_events;
 pub mod checks;
 pub mod client;
 mod diagnosis;
@@ -17,4 +18,5 @@ pub mod rehearsal;
 pub mod runner;
 pub mod setup;
 pub mod spawn;
+mod telling;
 pub mod watch;

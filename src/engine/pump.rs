@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use super::attempt::{Reading, append_progress};
 use super::prompter::{Prompter, Reply, plain_text};
 use super::runner::create_private;
+use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
+use crate::run::detail::Detail;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
 
@@ -47,6 +49,8 @@ pub struct Pump {
     pub redactor: Arc<Redactor>,
     /// How stdout is understood.
     pub reading: Reading,
+    /// Tells in detail what the step does.
+    pub teller: Teller,
     /// Set when the child has ended.
     pub exited: Arc<AtomicBool>,
 }
@@ -138,6 +142,7 @@ impl Pump {
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
+        let mut last_heard: Option<Instant> = None;
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
@@ -154,6 +159,7 @@ impl Pump {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
                             Reader::Playbook(playbook) => {
                                 lines.feed(bytes, |line| playbook.line(line));
+                                self.tell_playbook(playbook);
                                 streams[0].feed(bytes, &mut clean);
                             }
                             Reader::Terraform(root) => {
@@ -190,6 +196,10 @@ impl Pump {
             if last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && self.progress(&mut reader) {
                 last_progress = Some(Instant::now());
             }
+            if last_heard.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+                self.teller.hear();
+                last_heard = Some(Instant::now());
+            }
             if self.exited.load(Ordering::Acquire) {
                 let since = *exited_at.get_or_insert_with(Instant::now);
                 // A grandchild that inherited the pipe may hold it for ever.
@@ -203,9 +213,11 @@ impl Pump {
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
             lines.finish(|line| playbook.line(line));
+            self.tell_playbook(playbook);
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
         self.keep(&mut clean, &mut tail, &mut pumped);
+        self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
         pumped
@@ -225,6 +237,20 @@ impl Pump {
             tail.drain(..tail.len() - TAIL);
         }
         clean.clear();
+    }
+
+    /// Tells what the output of a playbook says: all of it where Ansible tells nothing itself, else only where failures are printed.
+    fn tell_playbook(&mut self, playbook: &mut Playbook) {
+        let (seen, printed) = (playbook.take_seen(), playbook.take_printed());
+        if seen.is_empty() && printed.is_empty() {
+            return;
+        }
+        if !self.teller.hear() {
+            self.teller.tell(seen);
+        }
+        // The line is not written yet, so it stands behind what the log has now.
+        let log = self.log.metadata().map_or(0, |metadata| metadata.len());
+        self.teller.tell(printed.into_iter().map(|one| Detail::Printed { name: one.task, host: one.host, line: one.begins, log }));
     }
 
     /// Writes where the step stands; says whether there was anything to write.
