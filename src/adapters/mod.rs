@@ -1,6 +1,7 @@
 //! One room for each thing outside: files, processes, SSH, DNS, Ansible, Terraform, Kubernetes.
 
 pub mod ansible;
+pub mod ansible_callback;
 pub mod certificates;
 pub mod files;
 pub mod host;

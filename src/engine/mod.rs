@@ -2,6 +2,7 @@
 
 pub mod acme_hook;
 pub mod attempt;
+pub mod attempt_events;
 pub mod checks;
 pub mod client;
 mod diagnosis;
@@ -10,10 +11,12 @@ pub mod executor;
 pub mod host_keys;
 pub mod mend;
 pub mod ports;
+pub mod prompter;
 mod pump;
 pub mod real_probe;
 pub mod rehearsal;
 pub mod runner;
 pub mod setup;
 pub mod spawn;
+mod telling;
 pub mod watch;

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempt::{Reading, append_progress};
+use super::prompter::{Prompter, Reply, plain_text};
 use super::runner::create_private;
+use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
-use crate::install::profile::Prompt;
+use crate::run::detail::Detail;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
 
@@ -37,8 +39,8 @@ pub struct Pump {
     pub output: Output,
     /// Where answers are typed.
     pub input: Option<File>,
-    /// Prompts answered.
-    pub prompts: Vec<Prompt>,
+    /// Answers prompts.
+    pub prompter: Prompter,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -47,6 +49,8 @@ pub struct Pump {
     pub redactor: Arc<Redactor>,
     /// How stdout is understood.
     pub reading: Reading,
+    /// Tells in detail what the step does.
+    pub teller: Teller,
     /// Set when the child has ended.
     pub exited: Arc<AtomicBool>,
 }
@@ -137,9 +141,8 @@ impl Pump {
         let (mut clean, mut transformed) = (Vec::with_capacity(128 * 1024), Vec::new());
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
-        let mut typed = String::new();
-        let mut answered = vec![0_u32; self.prompts.len()];
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
+        let mut last_heard: Option<Instant> = None;
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
@@ -150,12 +153,13 @@ impl Pump {
                     let bytes = &buffer[..length];
                     if number == 0 {
                         if self.input.is_some() {
-                            self.answer(bytes, &mut typed, &mut answered, &mut pumped);
+                            self.prompter.feed(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
                             Reader::Playbook(playbook) => {
                                 lines.feed(bytes, |line| playbook.line(line));
+                                self.tell_playbook(playbook);
                                 streams[0].feed(bytes, &mut clean);
                             }
                             Reader::Terraform(root) => {
@@ -178,7 +182,10 @@ impl Pump {
                         streams[1].feed(bytes, &mut clean);
                     }
                 }
-                Ok(Look::Quiet) => streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean)),
+                Ok(Look::Quiet) => {
+                    streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean));
+                    self.answer(&mut pumped);
+                }
                 Ok(Look::End) => break,
                 Err(error) => {
                     pumped.error = Some(format!("the output cannot be read: {error}"));
@@ -188,6 +195,10 @@ impl Pump {
             self.keep(&mut clean, &mut tail, &mut pumped);
             if last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && self.progress(&mut reader) {
                 last_progress = Some(Instant::now());
+            }
+            if last_heard.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+                self.teller.hear();
+                last_heard = Some(Instant::now());
             }
             if self.exited.load(Ordering::Acquire) {
                 let since = *exited_at.get_or_insert_with(Instant::now);
@@ -202,9 +213,11 @@ impl Pump {
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
             lines.finish(|line| playbook.line(line));
+            self.tell_playbook(playbook);
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
         self.keep(&mut clean, &mut tail, &mut pumped);
+        self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
         pumped
@@ -226,6 +239,20 @@ impl Pump {
         clean.clear();
     }
 
+    /// Tells what the output of a playbook says: all of it where Ansible tells nothing itself, else only where failures are printed.
+    fn tell_playbook(&mut self, playbook: &mut Playbook) {
+        let (seen, printed) = (playbook.take_seen(), playbook.take_printed());
+        if seen.is_empty() && printed.is_empty() {
+            return;
+        }
+        if !self.teller.hear() {
+            self.teller.tell(seen);
+        }
+        // The line is not written yet, so it stands behind what the log has now.
+        let log = self.log.metadata().map_or(0, |metadata| metadata.len());
+        self.teller.tell(printed.into_iter().map(|one| Detail::Printed { name: one.task, host: one.host, line: one.begins, log }));
+    }
+
     /// Writes where the step stands; says whether there was anything to write.
     fn progress(&self, reader: &mut Reader) -> bool {
         let progress = match reader {
@@ -242,37 +269,28 @@ impl Pump {
         true
     }
 
-    /// Types the answer to a prompt that stands at the end of the output. Only exact text is answered.
-    fn answer(&mut self, bytes: &[u8], typed: &mut String, answered: &mut [u32], pumped: &mut Pumped) {
-        typed.push_str(&plain_text(bytes));
-        if let Some(newline) = typed.rfind('\n') {
-            typed.drain(..=newline);
-        }
-        let shown = typed.trim_end();
-        for (prompt, count) in self.prompts.iter().zip(answered) {
-            if shown.is_empty() || !shown.ends_with(prompt.text.trim_end()) {
-                continue;
+    /// Types the answer to a declared prompt at which the output has come to rest.
+    fn answer(&mut self, pumped: &mut Pumped) {
+        let Some(input) = &mut self.input else { return };
+        match self.prompter.rest() {
+            Reply::Nothing => {}
+            Reply::Type(answer) => {
+                if let Err(error) = input.write_all(format!("{answer}\n").as_bytes()) {
+                    pumped.error.get_or_insert(format!("a prompt could not be answered: {error}"));
+                }
             }
-            *count += 1;
-            if *count > prompt.times {
-                pumped
-                    .error
-                    .get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
-                return;
+            Reply::TooOften(text) => {
+                pumped.error.get_or_insert(format!("the prompt '{text}' came more often than expected: its answer was not accepted"));
             }
-            if let Some(input) = &mut self.input
-                && let Err(error) = input.write_all(format!("{}\n", prompt.answer).as_bytes())
-            {
-                pumped.error.get_or_insert(format!("the prompt '{}' could not be answered: {error}", prompt.text));
-            }
-            typed.clear();
-            return;
         }
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        if let Some(text) = self.prompter.missed().first() {
+            pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
+        }
         pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
@@ -296,27 +314,4 @@ impl Pump {
             _ => {}
         }
     }
-}
-
-/// Text without colours and other terminal sequences.
-fn plain_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => {
-                if characters.next_if_eq(&'[').is_some() {
-                    for next in characters.by_ref() {
-                        if ('@'..='~').contains(&next) {
-                            break;
-                        }
-                    }
-                }
-            }
-            '\r' => {}
-            other => plain.push(other),
-        }
-    }
-    plain
 }

@@ -18,7 +18,9 @@ use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
 use super::diagnosis::explain;
+use super::prompter::Prompter;
 use super::pump::{Pump, Pumped};
+use super::telling::Teller;
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
@@ -95,6 +97,8 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
         let mut env = command.env.clone();
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
+        let teller = Teller::new(&spec.dir, redactor.clone());
+        let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
         let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
         let started = match start(&begin) {
             Ok(started) => started,
@@ -105,7 +109,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         let pump = Pump {
             output: Output::new(started.stdout, started.stderr),
             input: started.input,
-            prompts: spec.prompts.clone(),
+            prompter: Prompter::new(spec.prompts.clone()),
             log: match output.try_clone() {
                 Ok(log) => log,
                 Err(error) => return failed(error.to_string(), ""),
@@ -113,6 +117,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
             dir: spec.dir.clone(),
             redactor: redactor.clone(),
             reading: command.reading.clone(),
+            teller,
             exited: exited.clone(),
         };
         let reader = std::thread::spawn(move || pump.run());

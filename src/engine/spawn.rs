@@ -1,7 +1,5 @@
 //! Starts attempt runners, follows them through the files they leave, and adopts those of an earlier engine.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +8,8 @@ use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 
-use super::attempt::{AttemptSpec, Ended, Holder, VERB, events, is_locked, log, make_dir, read_exit, read_holder};
+use super::attempt::{AttemptSpec, Ended, Holder, VERB, is_locked, log, make_dir, read_exit, read_holder};
+use super::attempt_events::AttemptEvents;
 use super::ports::{BoxFuture, Clock, Report, Spawn};
 use crate::run::event::{Failure, Outcome, Progress};
 
@@ -112,23 +111,31 @@ fn lost(dir: &Path, status: Option<String>) -> Ended {
 
 /// Follows the progress and the log of an attempt through its files.
 struct Watch {
-    events: PathBuf,
+    events: AttemptEvents,
     log: PathBuf,
-    read: u64,
     last: Progress,
 }
 
 impl Watch {
     fn new(dir: &Path) -> Self {
-        Self { events: events(dir), log: log(dir), read: 0, last: Progress::default() }
+        Self { events: AttemptEvents::new(dir), log: log(dir), last: Progress::default() }
     }
 
     fn look(&mut self, report: &(dyn Fn(Progress) + Send + Sync)) {
         let mut changed = false;
         let log_bytes = self.log.metadata().map_or(0, |metadata| metadata.len());
-        if let Some(progress) = self.latest() {
-            if progress.doing != self.last.doing {
-                self.last.since = Some(Timestamp::now());
+        if self.events.update()
+            && let Some(progress) = self.events.progress()
+        {
+            // What goes on knows since when; of anything else it is known when it was first seen.
+            let known = progress
+                .now
+                .as_ref()
+                .and_then(|now| now.active.first())
+                .filter(|active| active.name == progress.doing)
+                .map(|active| active.since);
+            if known.is_some() || progress.doing != self.last.doing {
+                self.last.since = known.or_else(|| Some(Timestamp::now()));
             }
             self.last = Progress { since: self.last.since, last_output: self.last.last_output, ..progress };
             changed = true;
@@ -141,21 +148,5 @@ impl Watch {
         if changed {
             report(self.last.clone());
         }
-    }
-
-    /// The last whole line written since the last look.
-    fn latest(&mut self) -> Option<Progress> {
-        let mut file = File::open(&self.events).ok()?;
-        let length = file.metadata().ok()?.len();
-        if length <= self.read {
-            return None;
-        }
-        file.seek(SeekFrom::Start(self.read)).ok()?;
-        let mut text = Vec::new();
-        file.take(length - self.read).read_to_end(&mut text).ok()?;
-        let whole = memchr::memrchr(b'\n', &text)? + 1;
-        self.read += whole as u64;
-        let line = text[..whole].split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())?;
-        serde_json::from_slice(line).ok()
     }
 }

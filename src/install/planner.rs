@@ -11,7 +11,7 @@ use super::field::FieldKind;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
 use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, SshSpec, Step, StepKind, WriteSpec};
+use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -346,11 +346,8 @@ impl Planner<'_> {
             env.insert("KUBECONFIG".into(), self.path(&key, kubeconfig));
         }
         let (action, title) = self.action(&key, step, dir.as_deref(), files, &mut env);
-        let prompts = step
-            .prompts
-            .iter()
-            .map(|prompt| super::profile::Prompt { answer: self.expand(&key, &prompt.answer), ..prompt.clone() })
-            .collect();
+        let prompts = step.prompts.iter().filter(|prompt| self.site.holds(prompt.when.as_ref())).cloned().collect::<Vec<_>>();
+        let prompts = prompts.into_iter().map(|prompt| self.prompt(&key, prompt)).collect();
         let mut planned = PlanStep {
             id: step.id.clone(),
             title: step.title.clone().unwrap_or(title),
@@ -372,6 +369,13 @@ impl Planner<'_> {
         };
         planned.digest = self.digest(&(&planned, written, reads));
         planned
+    }
+
+    fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {
+        let script = prompt.script.as_ref().map(|script| self.path(key, script));
+        // As written in the script it is looked for as it stands there, before anything is filled in.
+        let written = prompt.script.is_some().then(|| prompt.written().to_owned());
+        Prompt { text: self.expand(key, &prompt.text), answer: self.expand(key, &prompt.answer), when: None, script, written, ..prompt }
     }
 
     fn action(

@@ -10,7 +10,7 @@ use super::interpolate::secrets;
 use super::plan::FileFormat;
 use super::planner::unknown_names;
 use super::problem::Problem;
-use super::profile::{FileOrigin, Phase, Profile, Relation, Step, StepKind, WriteSpec};
+use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -336,6 +336,27 @@ impl Rules<'_> {
         }
     }
 
+    fn prompt(&mut self, key: &str, step: &Step, prompt: &Prompt) {
+        self.text(key, &prompt.text, false);
+        self.no_secret(key, &prompt.text, "a prompt");
+        self.text(key, &prompt.answer, false);
+        if prompt.text.trim().is_empty() {
+            self.problem(key, "a prompt needs its text: an empty one is everywhere");
+        }
+        if let Some(condition) = &prompt.when {
+            self.field_exists(&format!("{key}.when"), condition.field.as_str());
+        }
+        if let Some(script) = &prompt.script {
+            self.text(key, &strip_source(self.profile, script), false);
+        }
+        if prompt.written.is_some() && prompt.script.is_none() {
+            self.problem(key, "written needs script, the file in which it stands");
+        }
+        if step.terminal == super::profile::Terminal::Pipe {
+            self.problem(key, "prompts need terminal = \"pty\"");
+        }
+    }
+
     fn step(&mut self, key: &str, phase: &Phase, step: &Step) {
         for check in step.verify.iter().chain(&step.unless) {
             self.check_exists(key, check.as_str());
@@ -350,10 +371,7 @@ impl Rules<'_> {
             self.text(key, &strip_source(self.profile, text), false);
         }
         for prompt in &step.prompts {
-            self.text(&format!("{key}.prompts"), &prompt.answer, false);
-            if step.terminal == super::profile::Terminal::Pipe {
-                self.problem(&format!("{key}.prompts"), "prompts need terminal = \"pty\"");
-            }
+            self.prompt(&format!("{key}.prompts"), step, prompt);
         }
         match &step.action {
             StepKind::Command(argv) => {

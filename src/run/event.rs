@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Cluster;
+use super::detail::{Active, KnownLine};
 use super::question::Question;
 use crate::install::check::Finding;
 use crate::install::ids::{PhaseId, StepRef};
@@ -293,4 +295,21 @@ pub struct Progress {
     pub log_bytes: u64,
     /// When the last output came.
     pub last_output: Option<Timestamp>,
+    /// What is known in detail; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Box<Now>>,
+}
+
+/// What is known in detail of a running step.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Now {
+    /// What goes on at the same time, that which has taken longest first; the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<Active>,
+    /// What stands in the cluster, where the step works on one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+    /// Known failures recognised in the output so far, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownLine>,
 }

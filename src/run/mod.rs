@@ -1,6 +1,8 @@
 //! What happened in a run and what comes next. Pure: no clock, files, network or processes.
 
+pub mod cluster;
 mod commands;
+pub mod detail;
 pub mod diagnose;
 pub mod event;
 pub mod machine;

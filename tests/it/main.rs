@@ -15,6 +15,7 @@ mod plan_builder;
 mod stage;
 
 mod architecture;
+mod callback;
 mod crash;
 mod docs;
 mod harness;

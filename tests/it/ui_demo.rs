@@ -364,6 +364,7 @@ impl Story {
             parts: [("vm1".to_owned(), "ok".to_owned()), ("vm4".to_owned(), "unreachable".to_owned())].into(),
             log_bytes: 9000,
             last_output: Some(at(self.seconds - 48)),
+            now: None,
         };
         self.progress("main-cluster/playbook", progress);
         self.log = cluster_log();
