@@ -338,6 +338,7 @@ fn generated(what: &str) -> String {
     let profile = profiles::load("turing-rke2").expect("the shipped profile");
     match what {
         "checks" => checks(&profile, |check| !check.on_demand),
+        "faults" => crate::faults::table(),
         "checks on demand" => checks(&profile, |check| check.on_demand),
         "machines" => machines(&profile),
         "dns" => dns(&profile),
