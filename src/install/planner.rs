@@ -290,7 +290,7 @@ impl Planner<'_> {
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
-            CheckKind::Dns { records } => {
+            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
                     let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
                     *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
@@ -301,6 +301,18 @@ impl Planner<'_> {
                 *address = address.as_ref().map(|address| self.expand(&key, address));
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
+            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
+                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+            }
+            CheckKind::Charts { index, file, .. } => {
+                *index = self.expand(&key, index);
+                *file = self.path(&key, file);
+            }
+            CheckKind::PortsFree { udp, udp_fields, .. } => {
+                for field in std::mem::take(udp_fields) {
+                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
+                }
+            }
             _ => {}
         }
         check

@@ -215,13 +215,21 @@ impl Rules<'_> {
                         self.problem(&format!("{key}.argv"), "must not be empty");
                     }
                 }
-                CheckKind::Dns { records } => {
+                CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                     texts.extend(records.iter().flat_map(|record| [record.name.as_str(), record.address.as_str()]))
                 }
                 CheckKind::Http { url, address, .. } => texts.extend(std::iter::once(url).chain(address).map(String::as_str)),
                 CheckKind::LocalUser { writable } => texts.extend(writable.iter().map(String::as_str)),
                 CheckKind::RemoteCommand { command, .. } => texts.push(command),
                 CheckKind::PortsBetween { from, to, .. } | CheckKind::PathMtu { from, to, .. } => self.paths(&key, check, from, to),
+                CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => texts.extend(urls.iter().map(String::as_str)),
+                CheckKind::PortsFree { udp_fields, .. } => udp_fields.iter().for_each(|field| self.field_exists(&key, field.as_str())),
+                CheckKind::Charts { index, file, .. } => {
+                    texts.push(index);
+                    if !self.profile.files.iter().any(|known| known.target == *file) {
+                        self.problem(&format!("{key}.file"), format!("the profile writes no file '{file}'"));
+                    }
+                }
                 _ => {}
             }
             for text in texts {

@@ -299,9 +299,10 @@ impl View<'_> {
             let detail = match &check.kind {
                 CheckKind::OperatingSystem { accept } | CheckKind::Architecture { accept } => accept.join(", "),
                 CheckKind::SwapOff {} => "none, now and after a reboot".to_owned(),
-                CheckKind::PortsFree { tcp, udp } => {
+                CheckKind::PortsFree { tcp, udp, udp_fields } => {
                     let list = |ports: &[u16], protocol: &str| ports.iter().map(|port| format!("{port}/{protocol}")).collect::<Vec<_>>();
-                    [list(tcp, "tcp"), list(udp, "udp")].concat().join(", ")
+                    let asked: Vec<String> = udp_fields.iter().map(|field| format!("{}/udp", self.value(field.as_str(), 0))).collect();
+                    [list(tcp, "tcp"), list(udp, "udp"), asked].concat().join(", ")
                 }
                 CheckKind::TimeSync { max_skew_seconds } => format!("synchronised, at most {max_skew_seconds} s off"),
                 CheckKind::Python { min } => min.as_ref().map_or_else(|| "python3".to_owned(), |min| format!("python3, {min} or newer")),
@@ -329,9 +330,40 @@ impl View<'_> {
                 put("deployment node", &to, "tcp", tcp, &check.title, self.when(check.when.as_ref()));
             }
         }
-        for role in &self.profile.roles {
-            put("the other machines", role.id.as_str(), "tcp", &role.tcp, &role.title, String::new());
-            put("the other machines", role.id.as_str(), "udp", &role.udp, &role.title, String::new());
+        let between = self.between(checks);
+        // Where the profile says who connects, the lists of the roles say nothing more.
+        if between.is_empty() {
+            for role in &self.profile.roles {
+                put("the other machines", role.id.as_str(), "tcp", &role.tcp, &role.title, String::new());
+                put("the other machines", role.id.as_str(), "udp", &role.udp, &role.title, String::new());
+            }
+        }
+        needs.extend(between);
+        needs
+    }
+
+    /// The ports of the role table, those for one purpose together.
+    fn between(&self, checks: &[&CheckSpec]) -> Vec<PortNeed> {
+        let mut needs: Vec<PortNeed> = Vec::new();
+        for check in checks {
+            let CheckKind::PortsBetween { from, to, ports } = &check.kind else { continue };
+            for one in ports {
+                let (protocol, range) = match (one.tcp, one.udp) {
+                    (Some(range), _) => ("tcp", range),
+                    (None, Some(range)) => ("udp", range),
+                    (None, None) => continue,
+                };
+                let (from, to, purpose, when) = (join(from), join(to), one.purpose.clone(), self.when(check.when.as_ref()));
+                let mut need = PortNeed { from, to, protocol, ports: vec![range.to_string()], purpose, when };
+                let same = |known: &&mut PortNeed| {
+                    (&known.from, &known.to, known.protocol, &known.purpose, &known.when)
+                        == (&need.from, &need.to, need.protocol, &need.purpose, &need.when)
+                };
+                match needs.iter_mut().find(same) {
+                    Some(known) => known.ports.append(&mut need.ports),
+                    None => needs.push(need),
+                }
+            }
         }
         needs
     }
@@ -367,6 +399,8 @@ impl View<'_> {
             let (from, asked) = match &check.kind {
                 CheckKind::Http { url, address: None, .. } => ("deployment node".to_owned(), hosts_in(&self.text(url))),
                 CheckKind::RemoteCommand { command, .. } => (join(&check.roles), hosts_in(command)),
+                CheckKind::Egress { urls } => ("deployment node".to_owned(), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect()),
+                CheckKind::EgressFromMachines { urls } => (join(&check.roles), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect()),
                 _ => return None,
             };
             // What is asked stands for the hosts that the remedy names.
