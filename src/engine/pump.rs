@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::attempt::{Reading, append_progress};
+use super::attempt::{Reading, append_progress, trouble};
+use super::prompting::Prompter;
 use super::runner::create_private;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
-use crate::install::profile::Prompt;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
 
@@ -35,10 +35,8 @@ const MAX_LINE: usize = 4 * 1024 * 1024;
 pub struct Pump {
     /// The child's output.
     pub output: Output,
-    /// Where answers are typed.
-    pub input: Option<File>,
-    /// Prompts answered.
-    pub prompts: Vec<Prompt>,
+    /// Watches for prompts, where the child has a terminal.
+    pub prompter: Option<Prompter>,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -68,6 +66,10 @@ pub struct Pumped {
     pub recent: Vec<String>,
     /// What a plan would destroy without the operator's consent.
     pub destroys: Vec<String>,
+    /// Those of them that failed while an earlier apply made them.
+    pub tainted: Vec<String>,
+    /// How many prompts of the attempt were put to the operator so far.
+    pub prompts: u32,
     /// The output could not be kept.
     pub error: Option<String>,
 }
@@ -137,20 +139,18 @@ impl Pump {
         let (mut clean, mut transformed) = (Vec::with_capacity(128 * 1024), Vec::new());
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
-        let mut typed = String::new();
-        let mut answered = vec![0_u32; self.prompts.len()];
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
-            let patience = if waiting { PARTIAL_AFTER } else { Duration::from_millis(200) };
+            let patience = if waiting || self.prompter.is_some() { PARTIAL_AFTER } else { Duration::from_millis(200) };
             match self.output.look(&mut buffer, patience) {
                 Ok(Look::Bytes(number, length)) => {
                     quiet_since = Instant::now();
                     let bytes = &buffer[..length];
                     if number == 0 {
-                        if self.input.is_some() {
-                            self.answer(bytes, &mut typed, &mut answered, &mut pumped);
+                        if let Some(prompter) = &mut self.prompter {
+                            prompter.heard(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
@@ -167,7 +167,7 @@ impl Pump {
                             Reader::Inventory(_) => {}
                             Reader::Save(file) => {
                                 if let Err(error) = file.write_all(bytes) {
-                                    pumped.error.get_or_insert(format!("the output cannot be saved: {error}"));
+                                    pumped.error.get_or_insert(trouble("the output cannot be saved", &error).message);
                                 }
                             }
                         }
@@ -178,7 +178,10 @@ impl Pump {
                         streams[1].feed(bytes, &mut clean);
                     }
                 }
-                Ok(Look::Quiet) => streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean)),
+                Ok(Look::Quiet) => {
+                    streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean));
+                    self.ask(&mut streams[0], &mut clean);
+                }
                 Ok(Look::End) => break,
                 Err(error) => {
                     pumped.error = Some(format!("the output cannot be read: {error}"));
@@ -207,6 +210,12 @@ impl Pump {
         self.keep(&mut clean, &mut tail, &mut pumped);
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
+        if let Some(prompter) = self.prompter.take() {
+            pumped.prompts = prompter.number();
+            if let Some(wrong) = prompter.wrong() {
+                pumped.error.get_or_insert_with(|| wrong.clone());
+            }
+        }
         pumped
     }
 
@@ -216,7 +225,7 @@ impl Pump {
         }
         if let Err(error) = self.log.write_all(clean) {
             // The child is not ended for this: losing an apply is worse than losing its log.
-            pumped.error.get_or_insert(format!("the log cannot be written: {error}"));
+            pumped.error.get_or_insert(trouble("the log cannot be written", &error).message);
         }
         let from = clean.len().saturating_sub(TAIL);
         tail.extend_from_slice(&clean[from..]);
@@ -242,38 +251,27 @@ impl Pump {
         true
     }
 
-    /// Types the answer to a prompt that stands at the end of the output. Only exact text is answered.
-    fn answer(&mut self, bytes: &[u8], typed: &mut String, answered: &mut [u32], pumped: &mut Pumped) {
-        typed.push_str(&plain_text(bytes));
-        if let Some(newline) = typed.rfind('\n') {
-            typed.drain(..=newline);
+    /// Sees to prompts: types an answer that has come, and asks where the child waits.
+    fn ask(&mut self, stream: &mut Stream<'_>, clean: &mut Vec<u8>) {
+        let Some(prompter) = &mut self.prompter else { return };
+        let mut learnt = None;
+        let typed = prompter.reply(|secret| learnt = self.redactor.with(secret).ok());
+        if let Some(redactor) = learnt {
+            stream.learn(redactor.clone());
+            self.redactor = Arc::new(redactor);
         }
-        let shown = typed.trim_end();
-        for (prompt, count) in self.prompts.iter().zip(answered) {
-            if shown.is_empty() || !shown.ends_with(prompt.text.trim_end()) {
-                continue;
-            }
-            *count += 1;
-            if *count > prompt.times {
-                pumped
-                    .error
-                    .get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
-                return;
-            }
-            if let Some(input) = &mut self.input
-                && let Err(error) = input.write_all(format!("{}\n", prompt.answer).as_bytes())
-            {
-                pumped.error.get_or_insert(format!("the prompt '{}' could not be answered: {error}", prompt.text));
-            }
-            typed.clear();
-            return;
+        if let Some(typed) = typed
+            && typed.hidden.is_some()
+        {
+            clean.extend_from_slice(b"(answered by the operator, not shown)\n");
         }
+        prompter.quiet(&self.redactor);
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
+        pumped.recent = plain_text(tail).replace('\r', "").lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
             (Reader::Playbook(playbook), _) => {
@@ -292,6 +290,7 @@ impl Pump {
             (Reader::Terraform(root), Reading::Terraform { destroys }) => {
                 pumped.lines = root.errors().iter().map(|line| self.redactor.text(line)).collect();
                 pumped.destroys = root.destroys().iter().filter(|address| !destroys.contains(address)).cloned().collect();
+                pumped.tainted = root.tainted().iter().filter(|address| pumped.destroys.contains(address)).cloned().collect();
             }
             _ => {}
         }
@@ -314,7 +313,6 @@ fn plain_text(bytes: &[u8]) -> String {
                     }
                 }
             }
-            '\r' => {}
             other => plain.push(other),
         }
     }

@@ -10,7 +10,7 @@ use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
-use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
+use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
 use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
@@ -167,7 +167,18 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
+            settled: self.settled(),
         }
+    }
+
+    fn settled(&self) -> BTreeMap<FieldId, Settled> {
+        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
+        let entry = |field: &super::field::Field| Settled {
+            label: field.label.clone(),
+            by: field.settled_by.clone(),
+            cost: field.hard_to_change.clone(),
+        };
+        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -308,7 +319,14 @@ impl Planner<'_> {
         let present: Vec<_> =
             self.profile.phases.iter().filter(|other| self.site.holds(other.when.as_ref())).map(|other| other.id.clone()).collect();
         let known = |list: &[super::ids::PhaseId]| list.iter().filter(|id| present.contains(id)).cloned().collect();
-        let reads: BTreeMap<FieldId, String> = phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        let mut reads: BTreeMap<FieldId, String> = phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        for name in &phase.reads_advanced {
+            // An empty table says as much as none, and leaves the digests of a site without such settings as they were.
+            let knobs = self.site.advanced.get(name).filter(|knobs| !knobs.is_empty());
+            if let (Some(knobs), Ok(id)) = (knobs, format!("advanced.{name}").parse::<FieldId>()) {
+                reads.insert(id, self.digest(knobs));
+            }
+        }
         let steps: Vec<PlanStep> = phase
             .steps
             .iter()
@@ -366,7 +384,12 @@ impl Planner<'_> {
             Action::Write { paths } => files.iter().filter(|file| paths.contains(&file.path)).collect(),
             _ => Vec::new(),
         };
-        planned.digest = self.digest(&(&planned, written, reads));
+        // How it may be repeated does not change what it does.
+        let mut what = planned.clone();
+        if let Action::Ansible { limit_retry, .. } = &mut what.action {
+            *limit_retry = false;
+        }
+        planned.digest = self.digest(&(&what, written, reads));
         planned
     }
 
@@ -446,7 +469,7 @@ impl Planner<'_> {
             let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
             each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
         });
-        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
+        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model, limit_retry: spec.limit_retry }
     }
 
     fn ssh(&mut self, key: &str, spec: &SshSpec) -> Action {

@@ -320,7 +320,7 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) = split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) = split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "skip", "when"]);
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -342,6 +342,7 @@ impl Reader {
             needs: head.needs,
             after: head.after,
             reads: head.reads,
+            reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
             skip: head.skip,
             when: head.when,
@@ -447,6 +448,8 @@ struct PhaseHead {
     after: Vec<PhaseId>,
     #[serde(default)]
     reads: Vec<FieldId>,
+    #[serde(default)]
+    reads_advanced: Vec<String>,
     #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
