@@ -1,6 +1,7 @@
 //! One room for each thing outside: files, processes, SSH, DNS, Ansible, Terraform, Kubernetes.
 
 pub mod ansible;
+pub mod ansible_callback;
 pub mod certificates;
 pub mod files;
 pub mod host;
@@ -13,6 +14,7 @@ pub mod known_hosts;
 pub mod layout;
 pub mod net;
 pub mod paths;
+pub mod preflight_log;
 pub mod process;
 pub mod profiles;
 pub mod project;

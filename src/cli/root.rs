@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
-use super::common::{Common, Failure, Outcome, note};
+use super::common::{self, Common, Failure, Outcome, note};
 use super::{check, fetch, new, plan, profiles, rehearse, render, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
@@ -157,7 +157,18 @@ async fn check_site(args: &check::CheckArgs, common: &Common) -> Outcome {
     if setup.rehearsal.is_some() {
         note("REHEARSAL: these are recorded facts");
     }
-    let place = check::CheckPlace { plan: &plan, ignores: &site.ignores(), done, begun, json: common.json };
+    let ask = |prompt: &str| common::ask(prompt).map(|answer| matches!(answer.trim(), "y" | "Y" | "yes"));
+    let place = check::CheckPlace {
+        plan: &plan,
+        ignores: &site.ignores(),
+        log: &site.preflight(),
+        who: &setup.user,
+        clock: &*setup.ports.clock,
+        done,
+        begun,
+        json: common.json,
+        ask: &ask,
+    };
     let code = check::run(args, &place, &*setup.ports.probe, &mut std::io::stdout()).await;
     match code {
         Ok(check::BLOCKED) => Ok(Exit::PreflightFailed),

@@ -36,7 +36,8 @@ pub struct ShellArgs {
 pub async fn run(args: &ShellArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
     let Prepared { project, plan, secrets } = prepare(common, &setup)?;
-    let found = setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: a shell needs a step of one"))?;
+    let found =
+        setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: a shell needs a step of one"))?;
     let (phase, step) = part_of(&plan, &args.part)?;
     let state = State { plan: plan.clone(), ..found.state };
     let reference = match step.map(|step| StepRef { phase: phase.clone(), step }).or_else(|| last_step(&state, phase.as_str())) {
@@ -44,7 +45,8 @@ pub async fn run(args: &ShellArgs, common: &Common) -> Outcome {
         None => return Err(Failure::usage(format!("phase '{phase}' has no step"))),
     };
     if args.with_secrets {
-        let words = "Secrets of this step will be in the environment of the shell, where every program started from it can read them.\nType yes:";
+        let words =
+            "Secrets of this step will be in the environment of the shell, where every program started from it can read them.\nType yes:";
         if !std::io::stdin().is_terminal() || ask(words).as_deref().map(str::trim) != Some("yes") {
             return Err(Failure { exit: Exit::Stopped, message: "no shell was opened".into(), problems: Vec::new() });
         }

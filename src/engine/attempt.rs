@@ -155,6 +155,14 @@ pub fn reserve_exit(dir: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Gives the room back where no record is to come.
+///
+/// # Errors
+/// The folder is gone.
+pub fn release_exit(dir: &Path) -> io::Result<()> {
+    fs::remove_file(reserve_file(dir))
+}
+
 /// What cannot be written, for people: a full disk is named, and what to do.
 #[must_use]
 pub fn trouble(what: &str, error: &io::Error) -> Failure {

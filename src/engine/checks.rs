@@ -54,6 +54,8 @@ pub struct CheckRequest<'a> {
     pub scope: Scope,
     /// Only these of them; none: all.
     pub only: Option<BTreeSet<CheckId>>,
+    /// Only these of their targets; none: all.
+    pub pairs: Option<BTreeSet<(CheckId, Target)>>,
     /// Phases that are done.
     pub done: BTreeSet<PhaseId>,
     /// Phases that have begun: ports that are taken may be taken by what they started.
@@ -69,7 +71,7 @@ impl<'a> CheckRequest<'a> {
     #[must_use]
     pub fn preflight(plan: &'a Plan) -> Self {
         let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
-        Self { plan, scope, only: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
+        Self { plan, scope, only: None, pairs: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
     }
 
     /// The checks of this request, in the order of the plan.
@@ -82,11 +84,22 @@ impl<'a> CheckRequest<'a> {
             Scope::Named(ids) => ids.contains(&check.id),
         };
         let wanted = |check: &CheckSpec| self.only.as_ref().is_none_or(|only| only.contains(&check.id));
-        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check)).collect()
+        let asked = |check: &CheckSpec| self.pairs.as_ref().is_none_or(|pairs| pairs.iter().any(|(id, _)| *id == check.id));
+        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check) && asked(check)).collect()
+    }
+
+    /// Where a check of this request gives a finding, in the order of the plan.
+    #[must_use]
+    pub fn targets(&self, check: &CheckSpec) -> Vec<Target> {
+        let mut targets = judge::targets(check, self.plan);
+        if let Some(pairs) = &self.pairs {
+            targets.retain(|target| pairs.contains(&(check.id.clone(), target.clone())));
+        }
+        targets
     }
 
     /// Why a check is not judged now; none where it is.
-    fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
+    pub(super) fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
         if matches!(self.scope, Scope::Named(_)) {
             return None;
         }
@@ -121,7 +134,7 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
     };
     let mut active: Vec<&CheckSpec> = Vec::new();
     for check in request.checks() {
-        let targets = judge::targets(check, plan);
+        let targets = request.targets(check);
         expected.extend(targets.iter().map(|target| (check, target.clone())));
         match request.reason_to_skip(check) {
             Some(reason) => targets.into_iter().for_each(|target| note(judge::skipped(check, target, &reason))),
@@ -130,8 +143,8 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
     }
     let mut jobs = stream::select_all([
         side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
-        side_by_side(name_jobs(&active, probe), NAMES_AT_ONCE),
-        side_by_side(machine_jobs(plan, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
+        side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -170,12 +183,13 @@ pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
 
 // --- machines: one session for all checks of a machine ---
 
-fn machine_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+fn machine_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let plan = request.plan;
     let mut jobs: Vec<Job<'a>> = Vec::new();
     for machine in &plan.machines {
         let target = Target::Machine(machine.name.clone());
         let checks: Vec<&'a CheckSpec> =
-            active.iter().copied().filter(|check| check.kind.is_per_machine() && judge::targets(check, plan).contains(&target)).collect();
+            active.iter().copied().filter(|check| check.kind.is_per_machine() && request.targets(check).contains(&target)).collect();
         if !checks.is_empty() {
             jobs.push(Box::pin(machine_job(plan, machine, checks, probe)));
         }
@@ -232,11 +246,12 @@ fn not_answered(answer: ProbeAnswer) -> String {
 
 // --- names: each asked once ---
 
-fn name_jobs<'a>(active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+fn name_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
     let mut by_name: BTreeMap<&'a str, Vec<(&'a CheckSpec, &'a DnsRecord)>> = BTreeMap::new();
     for check in active {
         let CheckKind::Dns { records } = &check.kind else { continue };
-        for record in records {
+        let targets = request.targets(check);
+        for record in records.iter().filter(|record| targets.contains(&Target::Name(record.name.clone()))) {
             let wanting = by_name.entry(record.name.as_str()).or_default();
             if !wanting.iter().any(|(known, _)| known.id == check.id) {
                 wanting.push((check, record));

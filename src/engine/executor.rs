@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::attempt::{AttemptSpec, CommandSpec, Ended, Reading, log, make_dir};
+use super::attempt::{AttemptSpec, CommandSpec, Ended, Reading, log, make_dir, release_exit, reserve_exit, trouble};
 use super::checks::{CheckRequest, Scope, run_checks};
 use super::ports::{Clock, Probe, Report, Spawn};
 use super::prompting;
@@ -25,6 +25,7 @@ use crate::adapters::secrets::{LEAST_BYTES, Secrets};
 use crate::install::check::{Finding, Gate, Verdict};
 use crate::install::ids::{CheckId, PhaseId, StepRef};
 use crate::install::plan::{Action, Plan, PlanStep, TERRAFORM_PLAN_FILE};
+use crate::install::profile::Prompt;
 use crate::run::event::{Failure, Outcome, Progress, Prompted};
 use crate::run::redact::Redactor;
 
@@ -125,7 +126,7 @@ impl Executor {
     }
 
     async fn checks_when(&self, plan: &Plan, scope: Scope, done: &[PhaseId], begun: &[PhaseId]) -> Vec<Finding> {
-        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list)).unwrap_or_default();
+        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list, self.ports.clock.now())).unwrap_or_default();
         let (done, begun) = (done.iter().cloned().collect(), begun.iter().cloned().collect());
         let request = CheckRequest { scope, done, begun, ignores, ..CheckRequest::preflight(plan) };
         run_checks(&request, &*self.ports.probe, None).await
@@ -236,6 +237,7 @@ impl Executor {
             let argv = ["ansible-inventory", "-i", inventory, "--list"].map(str::to_owned).to_vec();
             commands.insert(0, CommandSpec { argv, dir: folder, env, reading: Reading::Inventory { model: model.clone() }, shown: None });
         }
+        scripts_ask(&step.prompts)?;
         let mut prompts = step.prompts.clone();
         for prompt in &mut prompts {
             prompt.answer = secrets.expand(&prompt.answer);
@@ -258,10 +260,13 @@ impl Executor {
             Ok(redactor) => redactor,
             Err(error) => return own(begun, failure(error.to_string()), 0),
         };
-        let opened = make_dir(&dir).and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(log(&dir)));
+        // A step that is carried out here leaves no record of its own, but on a full disk it does not begin either.
+        let room = make_dir(&dir).and_then(|()| reserve_exit(&dir));
+        let opened =
+            room.and_then(|()| release_exit(&dir)).and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(log(&dir)));
         let mut output = match opened {
             Ok(output) => output,
-            Err(error) => return own(begun, failure(format!("{}: {error}", dir.display())), 0),
+            Err(error) => return own(begun, Outcome::Failed(trouble(&format!("{} cannot be written", dir.display()), &error)), 0),
         };
         let mut say = |line: &str| {
             // A line that cannot be kept is only not seen: the outcome says what happened.
@@ -399,6 +404,21 @@ impl Executor {
             other => ended.outcome = other,
         }
     }
+}
+
+/// Whether each script still asks what it is answered; a script that was changed is not started.
+fn scripts_ask(prompts: &[Prompt]) -> Result<(), String> {
+    for prompt in prompts {
+        let Some(script) = &prompt.script else { continue };
+        let text = std::fs::read(script).map_err(|error| format!("nothing was started: the script {script} cannot be read: {error}"))?;
+        if !String::from_utf8_lossy(&text).contains(prompt.written()) {
+            return Err(format!(
+                "nothing was started: the script {script} does not ask '{}': it is not the version that this profile knows, or was changed",
+                prompt.written()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn judge(findings: &[Finding], say: &mut dyn FnMut(&str)) -> Outcome {

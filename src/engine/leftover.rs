@@ -149,7 +149,9 @@ fn with_variable(dir: &Path, runner: u32) -> Option<u32> {
         let (group, session, terminal, own) = (field(2), field(3), field(4), i64::from(*pid));
         // A child is of the runner's session, or has a terminal of its own. What a command leaves running on purpose has neither.
         let child = group == own && (session == i64::from(runner) || (session == own && terminal != 0));
-        child && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|text| text.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+        child
+            && fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|text| text.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
     };
     processes().find(has)
 }

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptSpec, Ended};
 use crate::install::facts::{
-    CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, TcpAnswer,
-    ToolFacts, UserFacts,
+    CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, MendFacts,
+    TcpAnswer, ToolFacts, UserFacts,
 };
-use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, SshLogin};
+use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, MendOrder, SshLogin};
 use crate::run::event::Progress;
 
 /// A future that can be sent between threads.
@@ -24,6 +24,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Probe: Send + Sync {
     /// Answers one question with the variant of the same name.
     fn ask(&self, question: ProbeQuestion) -> BoxFuture<'_, ProbeAnswer>;
+    /// Runs a script that the operator has agreed to, on the way that questions go: same login, same known hosts. What it prints is
+    /// passed on as it comes. A world of facts alone has nothing to mend.
+    fn mend(&self, order: MendOrder, heard: Heard) -> BoxFuture<'_, MendFacts> {
+        drop((order, heard));
+        Box::pin(std::future::ready(MendFacts { problem: Some("nothing can be changed here".to_owned()), ..MendFacts::default() }))
+    }
 }
 
 /// A question to the world.
@@ -133,6 +139,9 @@ pub enum ProbeAnswer {
     /// The question could not be answered at all; why.
     Failed(String),
 }
+
+/// Hears what a script prints, piece by piece.
+pub type Heard = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Hears where an attempt stands.
 pub type Report = Box<dyn Fn(Progress) + Send + Sync>;

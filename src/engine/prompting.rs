@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::prompter::{Prompter, Reply};
 use crate::adapters::waiting::{self, Seen, Waits};
 use crate::install::profile::Prompt;
 use crate::run::event::Prompted;
@@ -34,7 +35,7 @@ const LONGEST_LINE: usize = 8 * 1024;
 
 /// An answer on its way to the runner.
 #[derive(Debug, Serialize, Deserialize)]
-struct Reply {
+struct Sent {
     number: u32,
     text: String,
 }
@@ -62,7 +63,7 @@ pub fn send(dir: &Path, number: u32, text: &str) -> Result<(), String> {
     if asked(dir).is_none_or(|asked| asked.number != number) {
         return Err(gone);
     }
-    let mut line = serde_json::to_vec(&Reply { number, text: text.to_owned() }).map_err(|error| error.to_string())?;
+    let mut line = serde_json::to_vec(&Sent { number, text: text.to_owned() }).map_err(|error| error.to_string())?;
     line.push(b'\n');
     // Without a reader the pipe is refused at once; with one, so short a line goes in as a whole.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -89,13 +90,12 @@ enum Sequence {
 
 /// Keeps watch over the terminal of one command.
 #[derive(Debug)]
-pub struct Prompter {
+pub struct Asking {
     input: File,
     dir: PathBuf,
     replies: Option<File>,
     partial: Vec<u8>,
-    declared: Vec<Prompt>,
-    answered: Vec<u32>,
+    declared: Prompter,
     line: Vec<u8>,
     sequence: Sequence,
     /// The terminal was sent back to the beginning of its line.
@@ -111,7 +111,7 @@ pub struct Prompter {
     failed: Option<String>,
 }
 
-impl Prompter {
+impl Asking {
     /// Watches a terminal, of which `input` is where answers are typed. `number` counts the prompts of the attempt so far.
     ///
     /// # Errors
@@ -129,8 +129,7 @@ impl Prompter {
             dir: dir.to_owned(),
             replies: Some(replies),
             partial: Vec::new(),
-            answered: vec![0; declared.len()],
-            declared,
+            declared: Prompter::new(declared),
             line: Vec::new(),
             sequence: Sequence::None,
             returned: false,
@@ -151,6 +150,12 @@ impl Prompter {
         self.number
     }
 
+    /// The prompts that must come and did not.
+    #[must_use]
+    pub fn missed(&self) -> Vec<&str> {
+        self.declared.missed()
+    }
+
     /// Why the command cannot count as a success; none: nothing is wrong.
     #[must_use]
     pub fn wrong(&self) -> Option<&String> {
@@ -162,6 +167,7 @@ impl Prompter {
         self.since = Instant::now();
         self.compared = false;
         self.withdraw();
+        self.declared.feed(bytes);
         for byte in bytes {
             // Colours and the like are no text. A sequence may be cut anywhere.
             match (self.sequence, *byte) {
@@ -229,20 +235,19 @@ impl Prompter {
     }
 
     fn answer_declared(&mut self) {
-        let line = self.line();
-        let shown = line.trim();
-        let Some(found) = self.declared.iter().position(|prompt| !shown.is_empty() && shown == prompt.text.trim()) else { return };
-        self.answered[found] += 1;
-        let prompt = &self.declared[found];
-        if self.answered[found] > prompt.times {
-            self.excess = Some(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
-            return;
+        match self.declared.rest() {
+            Reply::Nothing => {}
+            Reply::TooOften(text) => {
+                self.excess = Some(format!("the prompt '{text}' came more often than expected: its answer was not accepted"));
+            }
+            Reply::Type(answer) => {
+                if let Err(error) = self.input.write_all(format!("{answer}\n").as_bytes()) {
+                    self.failed = Some(format!("a prompt could not be answered: {error}"));
+                }
+                self.line.clear();
+                self.since = Instant::now();
+            }
         }
-        if let Err(error) = self.input.write_all(format!("{}\n", prompt.answer).as_bytes()) {
-            self.failed = Some(format!("the prompt '{}' could not be answered: {error}", prompt.text));
-        }
-        self.line.clear();
-        self.since = Instant::now();
     }
 
     fn raise(&mut self, echo: bool, redactor: &Redactor) {
@@ -277,7 +282,7 @@ impl Prompter {
         self.partial.extend_from_slice(&buffer[..length]);
         let end = memchr::memchr(b'\n', &self.partial)?;
         let line: Vec<u8> = self.partial.drain(..=end).collect();
-        let reply: Reply = serde_json::from_slice(&line).ok()?;
+        let reply: Sent = serde_json::from_slice(&line).ok()?;
         let prompt = self.raised.clone().filter(|prompt| prompt.number == reply.number)?;
         if prompt.secret {
             learn(&reply.text);
@@ -295,7 +300,7 @@ impl Prompter {
     }
 }
 
-impl Drop for Prompter {
+impl Drop for Asking {
     fn drop(&mut self) {
         self.withdraw();
         drop(fs::remove_file(answer_pipe(&self.dir)));

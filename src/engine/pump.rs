@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempt::{Reading, append_progress, trouble};
-use super::prompting::Prompter;
+use super::prompter::plain_text;
+use super::prompting::Asking;
 use super::runner::create_private;
+use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
+use crate::run::detail::Detail;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
 
@@ -35,8 +38,8 @@ const MAX_LINE: usize = 4 * 1024 * 1024;
 pub struct Pump {
     /// The child's output.
     pub output: Output,
-    /// Watches for prompts, where the child has a terminal.
-    pub prompter: Option<Prompter>,
+    /// Sees to prompts, where the child has a terminal.
+    pub asking: Option<Asking>,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -45,6 +48,8 @@ pub struct Pump {
     pub redactor: Arc<Redactor>,
     /// How stdout is understood.
     pub reading: Reading,
+    /// Tells in detail what the step does.
+    pub teller: Teller,
     /// Set when the child has ended.
     pub exited: Arc<AtomicBool>,
 }
@@ -140,22 +145,24 @@ impl Pump {
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
+        let mut last_heard: Option<Instant> = None;
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
-            let patience = if waiting || self.prompter.is_some() { PARTIAL_AFTER } else { Duration::from_millis(200) };
+            let patience = if waiting || self.asking.is_some() { PARTIAL_AFTER } else { Duration::from_millis(200) };
             match self.output.look(&mut buffer, patience) {
                 Ok(Look::Bytes(number, length)) => {
                     quiet_since = Instant::now();
                     let bytes = &buffer[..length];
                     if number == 0 {
-                        if let Some(prompter) = &mut self.prompter {
-                            prompter.heard(bytes);
+                        if let Some(asking) = &mut self.asking {
+                            asking.heard(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
                             Reader::Playbook(playbook) => {
                                 lines.feed(bytes, |line| playbook.line(line));
+                                self.tell_playbook(playbook);
                                 streams[0].feed(bytes, &mut clean);
                             }
                             Reader::Terraform(root) => {
@@ -192,6 +199,10 @@ impl Pump {
             if last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && self.progress(&mut reader) {
                 last_progress = Some(Instant::now());
             }
+            if last_heard.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+                self.teller.hear();
+                last_heard = Some(Instant::now());
+            }
             if self.exited.load(Ordering::Acquire) {
                 let since = *exited_at.get_or_insert_with(Instant::now);
                 // A grandchild that inherited the pipe may hold it for ever.
@@ -205,14 +216,19 @@ impl Pump {
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
             lines.finish(|line| playbook.line(line));
+            self.tell_playbook(playbook);
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
         self.keep(&mut clean, &mut tail, &mut pumped);
+        self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
-        if let Some(prompter) = self.prompter.take() {
-            pumped.prompts = prompter.number();
-            if let Some(wrong) = prompter.wrong() {
+        if let Some(asking) = self.asking.take() {
+            pumped.prompts = asking.number();
+            if let Some(text) = asking.missed().first() {
+                pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
+            }
+            if let Some(wrong) = asking.wrong() {
                 pumped.error.get_or_insert_with(|| wrong.clone());
             }
         }
@@ -235,6 +251,20 @@ impl Pump {
         clean.clear();
     }
 
+    /// Tells what the output of a playbook says: all of it where Ansible tells nothing itself, else only where failures are printed.
+    fn tell_playbook(&mut self, playbook: &mut Playbook) {
+        let (seen, printed) = (playbook.take_seen(), playbook.take_printed());
+        if seen.is_empty() && printed.is_empty() {
+            return;
+        }
+        if !self.teller.hear() {
+            self.teller.tell(seen);
+        }
+        // The line is not written yet, so it stands behind what the log has now.
+        let log = self.log.metadata().map_or(0, |metadata| metadata.len());
+        self.teller.tell(printed.into_iter().map(|one| Detail::Printed { name: one.task, host: one.host, line: one.begins, log }));
+    }
+
     /// Writes where the step stands; says whether there was anything to write.
     fn progress(&self, reader: &mut Reader) -> bool {
         let progress = match reader {
@@ -253,9 +283,9 @@ impl Pump {
 
     /// Sees to prompts: types an answer that has come, and asks where the child waits.
     fn ask(&mut self, stream: &mut Stream<'_>, clean: &mut Vec<u8>) {
-        let Some(prompter) = &mut self.prompter else { return };
+        let Some(asking) = &mut self.asking else { return };
         let mut learnt = None;
-        let typed = prompter.reply(|secret| learnt = self.redactor.with(secret).ok());
+        let typed = asking.reply(|secret| learnt = self.redactor.with(secret).ok());
         if let Some(redactor) = learnt {
             stream.learn(redactor.clone());
             self.redactor = Arc::new(redactor);
@@ -265,13 +295,13 @@ impl Pump {
         {
             clean.extend_from_slice(b"(answered by the operator, not shown)\n");
         }
-        prompter.quiet(&self.redactor);
+        asking.quiet(&self.redactor);
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        pumped.recent = plain_text(tail).replace('\r', "").lines().map(str::to_owned).collect();
+        pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
             (Reader::Playbook(playbook), _) => {
@@ -295,26 +325,4 @@ impl Pump {
             _ => {}
         }
     }
-}
-
-/// Text without colours and other terminal sequences.
-fn plain_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => {
-                if characters.next_if_eq(&'[').is_some() {
-                    for next in characters.by_ref() {
-                        if ('@'..='~').contains(&next) {
-                            break;
-                        }
-                    }
-                }
-            }
-            other => plain.push(other),
-        }
-    }
-    plain
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::adapters::ssh::{Canceller, Limits, Login};
 use crate::adapters::{certificates, host, layout, net, ssh, tools, user};
-use crate::install::facts::{CommandFacts, HostKeyAnswer, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts};
-use crate::install::inquiry::{MachineWants, SshLogin};
+use crate::install::facts::{CommandFacts, HostKeyAnswer, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, MendFacts};
+use crate::install::inquiry::{MachineWants, MendOrder, SshLogin};
 
-use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
+use super::mend;
+use super::ports::{BoxFuture, Heard, Probe, ProbeAnswer, ProbeQuestion};
 
 /// Asks the real world.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ impl Default for RealProbe {
 }
 
 /// Closes the sessions of a question that nobody waits for any more.
-struct CancelOnDrop(Canceller);
+pub(super) struct CancelOnDrop(pub(super) Canceller);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -46,6 +47,10 @@ impl Drop for CancelOnDrop {
 impl Probe for RealProbe {
     fn ask(&self, question: ProbeQuestion) -> BoxFuture<'_, ProbeAnswer> {
         Box::pin(self.answer(question))
+    }
+
+    fn mend(&self, order: MendOrder, heard: Heard) -> BoxFuture<'_, MendFacts> {
+        Box::pin(mend::run(self.ssh_port, order, heard))
     }
 }
 
@@ -113,7 +118,7 @@ impl RealProbe {
     }
 }
 
-fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
+pub(super) fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
     Login { address: login.address, port, user: &login.user, key: Path::new(&login.key), known_hosts: Path::new(&login.known_hosts) }
 }
 

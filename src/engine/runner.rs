@@ -15,13 +15,14 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::attempt::{
-    ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, append_progress, log, make_dir,
+    ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, Reading, append_progress, log, make_dir,
     read_holder, reserve_exit, take_lock, trouble, write_exit, write_holder,
 };
 use super::diagnosis::explain;
 use super::leftover;
-use super::prompting::Prompter;
+use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
+use super::telling::Teller;
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
@@ -145,6 +146,8 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
         let mut env = command.env.clone();
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
+        let teller = Teller::new(&spec.dir, redactor.clone());
+        let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
         let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
         // A note that cannot be written only means that what is left is not found.
         drop(leftover::note(&spec.lock, 0, &spec.dir, &command.reading));
@@ -157,8 +160,8 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         };
         let leader = started.child.id();
         drop(leftover::note(&spec.lock, leader, &spec.dir, &command.reading));
-        let prompter = match started.input.map(|input| Prompter::new(input, &spec.dir, spec.prompts.clone(), prompts)).transpose() {
-            Ok(prompter) => prompter,
+        let asking = match started.input.map(|input| Asking::new(input, &spec.dir, spec.prompts.clone(), prompts)).transpose() {
+            Ok(asking) => asking,
             Err(error) => {
                 signal_group(leader, Signal::KILL);
                 return Outcome::Failed(trouble("the pipe for answers cannot be made", &error));
@@ -167,7 +170,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         let exited = Arc::new(AtomicBool::new(false));
         let pump = Pump {
             output: Output::new(started.stdout, started.stderr),
-            prompter,
+            asking,
             log: match output.try_clone() {
                 Ok(log) => log,
                 Err(error) => return failed(error.to_string(), ""),
@@ -175,6 +178,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
             dir: spec.dir.clone(),
             redactor: redactor.clone(),
             reading: command.reading.clone(),
+            teller,
             exited: exited.clone(),
         };
         let reader = std::thread::spawn(move || pump.run());

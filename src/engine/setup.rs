@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::attempt::{is_locked, read_exit, read_holder, take_lock, write_holder};
 use super::client::Client;
 use super::driver::{Driver, EngineError};
-use super::{lost, prompting};
 use super::executor::{Executor, Ports};
 use super::real_probe::RealProbe;
 use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
 use super::spawn::{ProcessSpawn, SystemClock};
+use super::{lost, prompting};
 use crate::adapters::files::render::{self, RenderErrors, Rendered, Scope};
 use crate::adapters::host_boot;
 use crate::adapters::journal::{self, Journal, JournalError};
@@ -25,7 +25,7 @@ use crate::adapters::secrets::{SecretError, Secrets};
 use crate::adapters::user;
 use crate::install::change::{Change, FileChange};
 use crate::install::ids::{FieldId, PhaseId};
-use crate::install::plan::Plan;
+use crate::install::plan::{Plan, PlanPhase};
 use crate::install::site::SecretRef;
 use crate::run::event::{Event, FORMAT, Outcome, Recorded};
 use crate::run::machine::Machine;
@@ -265,7 +265,8 @@ fn settle(state: &mut State, folder: &SitePaths, run: &RunPaths) {
         return;
     }
     let attempt = run.root().join("steps").join(step.folder()).join(record.to_string());
-    let outcome = read_exit(&attempt).map_or_else(|| Outcome::Interrupted { reason: lost::reason(state, &folder.runner_lock()) }, |ended| ended.outcome);
+    let outcome = read_exit(&attempt)
+        .map_or_else(|| Outcome::Interrupted { reason: lost::reason(state, &folder.runner_lock()) }, |ended| ended.outcome);
     if let Some(record) = state.steps.get_mut(&step) {
         record.outcome = Some(outcome);
     }
@@ -284,7 +285,7 @@ fn show_prompt(state: &mut State, run: &RunPaths) {
 #[must_use]
 pub fn changed_fields(old: &Plan, new: &Plan) -> Vec<String> {
     let reads = |plan: &Plan| -> BTreeMap<String, String> {
-        plan.phases.iter().flat_map(|phase| &phase.reads).map(|(field, digest)| (field.to_string(), digest.clone())).collect()
+        plan.phases.iter().flat_map(PlanPhase::answers).map(|(field, digest)| (field.to_string(), digest)).collect()
     };
     let (old, new) = (reads(old), reads(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();

@@ -1,7 +1,5 @@
 //! Starts attempt runners, follows them through the files they leave, and adopts those of an earlier engine.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,10 +9,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 
 use super::attempt::{
-    AttemptSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, VERB, events, is_locked, log, make_dir, read_exit, read_holder, trouble,
+    AttemptSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, VERB, is_locked, log, make_dir, read_exit, read_holder, trouble,
 };
-use super::{leftover, prompting};
+use super::attempt_events::AttemptEvents;
 use super::ports::{BoxFuture, Clock, Report, Spawn};
+use super::{leftover, prompting};
 use crate::run::event::{Failure, Outcome, Progress};
 
 /// How often a running attempt is looked at.
@@ -34,7 +33,9 @@ impl Spawn for ProcessSpawn {
             let (dir, lock) = (spec.dir.clone(), spec.lock.clone());
             match start(&program, &spec).await {
                 Ok(child) => follow(child, &dir, &lock, report).await,
-                Err(error) => Ended { outcome: Outcome::Failed(trouble("the attempt cannot be started", &error)), took_ms: 0, log_bytes: 0 },
+                Err(error) => {
+                    Ended { outcome: Outcome::Failed(trouble("the attempt cannot be started", &error)), took_ms: 0, log_bytes: 0 }
+                }
             }
         })
     }
@@ -126,29 +127,39 @@ fn lost(dir: &Path, lock: &Path, status: Option<ExitStatus>) -> Ended {
 /// What is still at work, as the end of a sentence; empty: nothing.
 pub(super) fn left(lock: &Path) -> String {
     let child = leftover::find(lock, read_holder::<Holder>(lock).as_ref());
-    child.map_or_else(String::new, |child| format!("; its process {} is still at work, and is ended before the next attempt begins", child.pid))
+    child.map_or_else(String::new, |child| {
+        format!("; its process {} is still at work, and is ended before the next attempt begins", child.pid)
+    })
 }
 
 /// Follows the progress and the log of an attempt through its files.
 struct Watch {
     dir: PathBuf,
-    events: PathBuf,
+    events: AttemptEvents,
     log: PathBuf,
-    read: u64,
     last: Progress,
 }
 
 impl Watch {
     fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), events: events(dir), log: log(dir), read: 0, last: Progress::default() }
+        Self { dir: dir.to_owned(), events: AttemptEvents::new(dir), log: log(dir), last: Progress::default() }
     }
 
     fn look(&mut self, report: &(dyn Fn(Progress) + Send + Sync)) {
         let mut changed = false;
         let log_bytes = self.log.metadata().map_or(0, |metadata| metadata.len());
-        if let Some(progress) = self.latest() {
-            if progress.doing != self.last.doing {
-                self.last.since = Some(Timestamp::now());
+        if self.events.update()
+            && let Some(progress) = self.events.progress()
+        {
+            // What goes on knows since when; of anything else it is known when it was first seen.
+            let known = progress
+                .now
+                .as_ref()
+                .and_then(|now| now.active.first())
+                .filter(|active| active.name == progress.doing)
+                .map(|active| active.since);
+            if known.is_some() || progress.doing != self.last.doing {
+                self.last.since = known.or_else(|| Some(Timestamp::now()));
             }
             let (since, last_output, prompt) = (self.last.since, self.last.last_output, self.last.prompt.take());
             self.last = Progress { since, last_output, prompt, ..progress };
@@ -167,21 +178,5 @@ impl Watch {
         if changed {
             report(self.last.clone());
         }
-    }
-
-    /// The last whole line written since the last look.
-    fn latest(&mut self) -> Option<Progress> {
-        let mut file = File::open(&self.events).ok()?;
-        let length = file.metadata().ok()?.len();
-        if length <= self.read {
-            return None;
-        }
-        file.seek(SeekFrom::Start(self.read)).ok()?;
-        let mut text = Vec::new();
-        file.take(length - self.read).read_to_end(&mut text).ok()?;
-        let whole = memchr::memrchr(b'\n', &text)? + 1;
-        self.read += whole as u64;
-        let line = text[..whole].split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())?;
-        serde_json::from_slice(line).ok()
     }
 }

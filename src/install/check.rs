@@ -4,10 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::field::Condition;
+use super::fix::Fix;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, RoleId, SourceId};
 
 /// What a finding that is not green means for a run.
@@ -120,6 +123,16 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether another finding of the same check and target says the same. Measured values that never stand still (seconds,
+    /// gigabytes) are no news.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        static MEASURED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+(\.\d+)? (ms|s|GiB|MiB)\b").ok());
+        let still = |text: &str| MEASURED.as_ref().map_or_else(|| text.to_owned(), |measured| measured.replace_all(text, "#").into_owned());
+        (self.verdict, self.level, &self.ignored) == (other.verdict, other.level, &other.ignored)
+            && (self.observed == other.observed || still(&self.observed) == still(&other.observed))
+    }
+
     /// Whether it stands in the way: a failure or an unknown that nobody ignored.
     #[must_use]
     pub fn blocks(&self) -> bool {
@@ -414,6 +427,9 @@ pub struct CheckSpec {
     pub when: Option<Condition>,
     /// What to do when it is not green.
     pub remedy: String,
+    /// The remedy as a script, where it is one.
+    #[serde(default)]
+    pub fix: Option<Fix>,
     /// What it looks at.
     pub kind: CheckKind,
 }
@@ -448,5 +464,14 @@ impl Gate {
     }
 }
 
-/// Reasons for ignoring findings: (check, target) → reason.
-pub type Ignores = BTreeMap<(CheckId, Target), String>;
+/// What the operator has said about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ignored {
+    /// It does not count; why, until when and who.
+    Holds(String),
+    /// It did not count for a time that is over; why, until when and who.
+    Over(String),
+}
+
+/// What is ignored, or was: (check, target) → reason.
+pub type Ignores = BTreeMap<(CheckId, Target), Ignored>;

@@ -101,6 +101,9 @@ pub struct PlanPhase {
     pub after: Vec<PhaseId>,
     /// The answers it depends on, each with a keyed digest of its value.
     pub reads: BTreeMap<FieldId, String>,
+    /// The answers that its steps and the files they write name, each with a keyed digest of its value: to say why it is stale.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<FieldId, String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
     /// What skipping it means; none: it cannot be skipped.
@@ -241,6 +244,14 @@ pub struct CommandLine {
 
 /// Name of the saved plan in a Terraform root; removed after every attempt.
 pub const TERRAFORM_PLAN_FILE: &str = ".mosip-setup.tfplan";
+
+impl PlanPhase {
+    /// The answers it depends on, declared or named, each with its digest.
+    #[must_use]
+    pub fn answers(&self) -> BTreeMap<FieldId, String> {
+        self.names.iter().chain(&self.reads).map(|(field, digest)| (field.clone(), digest.clone())).collect()
+    }
+}
 
 impl PlanStep {
     /// The commands it runs when it is limited to some hosts; none: all. Only a playbook can be.
@@ -403,7 +414,7 @@ impl Plan {
     /// The digest of an answer that some phase reads; none: no phase does.
     #[must_use]
     pub fn read(&self, field: &str) -> Option<&str> {
-        self.phases.iter().find_map(|phase| phase.reads.get(field)).map(String::as_str)
+        self.phases.iter().find_map(|phase| phase.reads.get(field).or(phase.names.get(field))).map(String::as_str)
     }
 
     /// The file with this path.

@@ -10,7 +10,7 @@ use super::interpolate::secrets;
 use super::plan::FileFormat;
 use super::planner::unknown_names;
 use super::problem::Problem;
-use super::profile::{FileOrigin, Phase, Profile, Relation, Step, StepKind, WriteSpec};
+use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -211,6 +211,10 @@ impl Rules<'_> {
                 self.problem(&format!("{key}.remedy"), "say what to do when it is not green");
             }
             let mut texts: Vec<&str> = vec![&check.remedy];
+            if let Some(fix) = &check.fix {
+                texts.extend([fix.does.as_str(), fix.script.as_str()]);
+                self.fix(&format!("{key}.fix"), check, fix);
+            }
             match &check.kind {
                 CheckKind::Certificate { chain, key, names, .. } => {
                     texts.extend([chain.as_str(), key.as_str()]);
@@ -244,6 +248,20 @@ impl Rules<'_> {
                     self.problem(&format!("{key}.{name}"), format!("not a regular expression: {error}"));
                 }
             }
+        }
+    }
+
+    fn fix(&mut self, key: &str, check: &super::check::CheckSpec, fix: &super::fix::Fix) {
+        if check.on_demand || !super::fix::has_a_place(&check.kind) {
+            self.problem(key, "a fix needs a finding of the preflight on a machine or on the deployment node");
+        }
+        for (name, text) in [("does", &fix.does), ("script", &fix.script)] {
+            if text.trim().is_empty() {
+                self.problem(&format!("{key}.{name}"), "must not be empty: it is what the operator agrees to");
+            }
+        }
+        if let Some(what) = super::fix::destroys(&fix.script) {
+            self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
         }
     }
 
@@ -314,7 +332,11 @@ impl Rules<'_> {
                 self.field_exists(&format!("{key}.reads"), field.as_str());
             }
             for name in &phase.reads_advanced {
-                let known = self.profile.files.iter().any(|file| matches!(&file.origin, FileOrigin::Edit(edit) if edit.advanced.as_ref() == Some(name)));
+                let known = self
+                    .profile
+                    .files
+                    .iter()
+                    .any(|file| matches!(&file.origin, FileOrigin::Edit(edit) if edit.advanced.as_ref() == Some(name)));
                 if !known {
                     self.problem(&format!("{key}.reads_advanced"), format!("no file has the name '{name}' under advanced"));
                 }
@@ -341,6 +363,27 @@ impl Rules<'_> {
         }
     }
 
+    fn prompt(&mut self, key: &str, step: &Step, prompt: &Prompt) {
+        self.text(key, &prompt.text, false);
+        self.no_secret(key, &prompt.text, "a prompt");
+        self.text(key, &prompt.answer, false);
+        if prompt.text.trim().is_empty() {
+            self.problem(key, "a prompt needs its text: an empty one is everywhere");
+        }
+        if let Some(condition) = &prompt.when {
+            self.field_exists(&format!("{key}.when"), condition.field.as_str());
+        }
+        if let Some(script) = &prompt.script {
+            self.text(key, &strip_source(self.profile, script), false);
+        }
+        if prompt.written.is_some() && prompt.script.is_none() {
+            self.problem(key, "written needs script, the file in which it stands");
+        }
+        if step.terminal == super::profile::Terminal::Pipe {
+            self.problem(key, "prompts need terminal = \"pty\"");
+        }
+    }
+
     fn step(&mut self, key: &str, phase: &Phase, step: &Step) {
         for check in step.verify.iter().chain(&step.unless) {
             self.check_exists(key, check.as_str());
@@ -355,10 +398,7 @@ impl Rules<'_> {
             self.text(key, &strip_source(self.profile, text), false);
         }
         for prompt in &step.prompts {
-            self.text(&format!("{key}.prompts"), &prompt.answer, false);
-            if step.terminal == super::profile::Terminal::Pipe {
-                self.problem(&format!("{key}.prompts"), "prompts need terminal = \"pty\"");
-            }
+            self.prompt(&format!("{key}.prompts"), step, prompt);
         }
         match &step.action {
             StepKind::Command(argv) => {

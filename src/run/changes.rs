@@ -28,8 +28,13 @@ impl State {
             if record.digest == step.digest {
                 continue;
             }
-            let fields = phase.reads.keys().chain(record.reads.keys());
-            for field in fields.filter(|field| phase.reads.get(*field) != record.reads.get(*field)) {
+            let now = phase.answers();
+            // A journal of an earlier version knows only the answers declared; what is not known has not changed.
+            let differs = |field: &&FieldId| match (now.get(*field), record.reads.get(*field)) {
+                (Some(now), Some(then)) => now != then,
+                _ => phase.reads.contains_key(*field) || field.as_str().starts_with("advanced."),
+            };
+            for field in now.keys().chain(record.reads.keys()).filter(differs) {
                 if !changed.contains(field) {
                     changed.push(field.clone());
                 }
@@ -63,7 +68,8 @@ impl State {
         for (field, settled) in &plan.settled {
             let by = settled.by.iter().find(|by| {
                 let Some(phase) = plan.phase(by.as_str()) else { return false };
-                let now = phase.reads.get(field);
+                let answers = phase.answers();
+                let now = answers.get(field);
                 let changed = |read: &String| Some(read) != now;
                 self.steps_of(phase).any(|(_, record)| {
                     let begun = record.filter(|record| record.attempts > 0);

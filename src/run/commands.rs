@@ -37,7 +37,9 @@ impl Machine {
                     Err(message) => vec![Effect::Reject(message)],
                 }
             }
-            Command::Retry { phase, from_start, step, failed_hosts } => self.retry(state, Again { phase, from_start, step, failed_hosts }, by),
+            Command::Retry { phase, from_start, step, failed_hosts } => {
+                self.retry(state, Again { phase, from_start, step, failed_hosts }, by)
+            }
             Command::Shell { step, secrets } => vec![record(Event::OperatorDecided { decision: Decided::Shell { step, secrets }, by })],
             Command::Skip { phase, reason } => self.skip(state, phase, reason, by),
             Command::Answer { question, answer } => self.answer(state, &question, answer, by),

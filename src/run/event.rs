@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Cluster;
+use super::detail::{Active, KnownLine};
 use super::question::Question;
 use crate::install::check::Finding;
 use crate::install::ids::{PhaseId, StepId, StepRef};
@@ -333,6 +335,9 @@ pub struct Progress {
     /// What it asks at its terminal and waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Prompted>,
+    /// What is known in detail; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Box<Now>>,
 }
 
 /// A prompt that nobody has answered beforehand.
@@ -347,4 +352,18 @@ pub struct Prompted {
     pub before: Vec<String>,
     /// Whether what is typed is not shown.
     pub secret: bool,
+}
+
+/// What is known in detail of a running step.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Now {
+    /// What goes on at the same time, that which has taken longest first; the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<Active>,
+    /// What stands in the cluster, where the step works on one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+    /// Known failures recognised in the output so far, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownLine>,
 }

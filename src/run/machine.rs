@@ -227,7 +227,15 @@ pub(super) enum Adopted {
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { queue: Vec::new(), doing: Doing::Halted, gated: BTreeSet::new(), needed: None, stopping: None, adopted: Adopted::No, prompt: None }
+        Self {
+            queue: Vec::new(),
+            doing: Doing::Halted,
+            gated: BTreeSet::new(),
+            needed: None,
+            stopping: None,
+            adopted: Adopted::No,
+            prompt: None,
+        }
     }
 }
 
@@ -342,12 +350,7 @@ impl Machine {
         let reference = StepRef { phase: phase.id.clone(), step: step.id.clone() };
         let known = state.step(&reference);
         let confirmed = known.and_then(|record| record.confirmed.clone());
-        match resume::decide(
-            resume::last(known),
-            resume::same(known, step),
-            step.repeat,
-            confirmed.is_some(),
-        ) {
+        match resume::decide(resume::last(known), resume::same(known, step), step.repeat, confirmed.is_some()) {
             Decision::Refuse => {
                 self.doing = Doing::Halted;
                 let message = format!(
@@ -355,7 +358,13 @@ impl Machine {
                     step.title
                 );
                 vec![
-                    record(Event::Gate { phase: phase.id.clone(), open: false, ignored: 0, blocking: vec![message], held: Some(Held::Once) }),
+                    record(Event::Gate {
+                        phase: phase.id.clone(),
+                        open: false,
+                        ignored: 0,
+                        blocking: vec![message],
+                        held: Some(Held::Once),
+                    }),
                     Effect::Halt(StopReason::Blocked),
                 ]
             }

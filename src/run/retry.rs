@@ -44,9 +44,8 @@ impl Machine {
     pub(super) fn retry(&mut self, state: &State, again: Again, by: String) -> Vec<Effect> {
         let Again { phase, from_start, step, failed_hosts } = again;
         let plain = !from_start && step.is_none() && !failed_hosts;
-        let decided = |step, hosts| {
-            record(Event::OperatorDecided { decision: Decided::Retry { phase: phase.clone(), from_start, step, hosts }, by })
-        };
+        let decided =
+            |step, hosts| record(Event::OperatorDecided { decision: Decided::Retry { phase: phase.clone(), from_start, step, hosts }, by });
         if self.adopted != Adopted::No && plain && matches!(&self.doing, Doing::Step(step, _) if step.phase == phase) {
             self.adopted = Adopted::Wanted;
             return vec![decided(None, Vec::new())];

@@ -90,7 +90,7 @@ pub struct StepRecord {
     pub forgotten: bool,
     /// The hosts that its next attempt, or the one that runs, is limited to; empty: all.
     pub hosts: Vec<String>,
-    /// The answers that its phase read when it was last run, each with its digest.
+    /// The answers that its phase read or named when it was last run, each with its digest.
     pub reads: BTreeMap<FieldId, String>,
 }
 
@@ -270,7 +270,7 @@ impl State {
             }
             Event::StepStarted { step, attempt, digest, hosts } => {
                 self.skips.remove(&step.phase);
-                let reads = self.plan.phase(step.phase.as_str()).map(|phase| phase.reads.clone()).unwrap_or_default();
+                let reads = self.plan.phase(step.phase.as_str()).map(PlanPhase::answers).unwrap_or_default();
                 let record = self.steps.entry(step.clone()).or_default();
                 record.attempts = record.attempts.max(*attempt);
                 record.started = Some(recorded.at);

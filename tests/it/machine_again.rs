@@ -35,12 +35,7 @@ fn a_step_is_retried_by_name_also_where_it_succeeded() {
     bench.retry_step("two/b", false);
     assert_eq!(bench.ran(), "one/a#1 two/a#1 two/b#1 three/a#1 two/b#2");
     assert!(bench.state.is_complete());
-    assert!(bench.decisions().contains(&&Decision::Retry {
-        phase: id("two"),
-        from_start: false,
-        step: Some(id("b")),
-        hosts: Vec::new()
-    }));
+    assert!(bench.decisions().contains(&&Decision::Retry { phase: id("two"), from_start: false, step: Some(id("b")), hosts: Vec::new() }));
     // What comes before it must have succeeded.
     let mut bench = Bench::new(chain()).will("two/a", [failed("no")]);
     bench.run();

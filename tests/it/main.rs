@@ -15,14 +15,15 @@ mod plan_builder;
 mod stage;
 
 mod architecture;
+mod callback;
 mod crash;
 mod docs;
 mod harness;
 mod journal_format;
 mod kit;
 mod lab_run;
-mod machine;
 mod leftover;
+mod machine;
 mod machine_again;
 mod machine_laws;
 mod mini_kit;

@@ -88,6 +88,7 @@ pub fn phase(name: &str, needs: &[&str], steps: Vec<PlanStep>) -> PlanPhase {
         needs: needs.iter().map(|need| id(need)).collect(),
         after: Vec::new(),
         reads: BTreeMap::new(),
+        names: BTreeMap::new(),
         expect_minutes: None,
         skip: Some("Something is missing then.".into()),
         steps,

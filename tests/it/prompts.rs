@@ -171,7 +171,8 @@ fn asking(script: &str) -> Stage {
          [[phase.step]]\nid = \"after\"\ncommand = [\"true\"]\n",
     )
     .unwrap();
-    fs::write(home.join("site.toml"), "schema = 1\nid = \"asking-0001\"\nprofile = \"asking\"\ndomain = \"sandbox.example.org\"\n").unwrap();
+    fs::write(home.join("site.toml"), "schema = 1\nid = \"asking-0001\"\nprofile = \"asking\"\ndomain = \"sandbox.example.org\"\n")
+        .unwrap();
     stage
 }
 
@@ -191,7 +192,9 @@ fn status(stage: &Stage) -> Value {
 
 #[test]
 fn a_prompt_waits_for_its_answer_from_any_shell_with_and_without_an_engine() {
-    let stage = asking("echo 'Two are here.'; read -r -p 'Which one? ' a; echo \"first=$a\"; read -rsp 'Secret: ' b; echo; echo \"second=${#b}\"; exit 0");
+    let stage = asking(
+        "echo 'Two are here.'; read -r -p 'Which one? ' a; echo \"first=$a\"; read -rsp 'Secret: ' b; echo; echo \"second=${#b}\"; exit 0",
+    );
     // Nobody is there to ask: the run ends waiting, the step does not.
     let ended = run(&stage, &["run", "--yes"]).expect(4);
     assert!(ended.out.contains("QUESTION one/ask#1.1: Which one?") && ended.out.contains("Two are here."), "{}", ended.out);
@@ -203,7 +206,8 @@ fn a_prompt_waits_for_its_answer_from_any_shell_with_and_without_an_engine() {
     assert!(ended.out.contains("first=left") && ended.out.contains("QUESTION one/ask#1.2: Secret:"), "{}", ended.out);
     let refused = run(&stage, &["answer", "one/ask#1.2", "Canary-Typed-1"]).expect(2);
     assert!(refused.err.contains("does not stand in a command line"), "{}", refused.err);
-    let mut child = command(&stage, &["answer", "one/ask#1.2"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command(&stage, &["answer", "one/ask#1.2"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"Canary-Typed-1\n").unwrap();
     let ended = done(child).expect(0);
     assert!(ended.out.contains("second=14") && ended.out.contains("done     one/after"), "it goes on to the end: {}", ended.out);
@@ -220,7 +224,9 @@ fn a_prompt_waits_for_its_answer_from_any_shell_with_and_without_an_engine() {
 
 #[test]
 fn a_prompt_that_comes_while_there_is_no_engine_is_in_the_status_and_can_be_answered() {
-    let stage = asking("echo ready >\"$HOME\"/begun; while [ ! -e \"$HOME\"/go ]; do sleep 0.05; done; read -r -p 'Now? ' a; echo \"a=$a\"; exit 0");
+    let stage = asking(
+        "echo ready >\"$HOME\"/begun; while [ ! -e \"$HOME\"/go ]; do sleep 0.05; done; read -r -p 'Now? ' a; echo \"a=$a\"; exit 0",
+    );
     let mut engine = command(&stage, &["run", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = stage.place.home().join("begun");
     while !begun.exists() {

@@ -365,6 +365,7 @@ impl Story {
             log_bytes: 9000,
             prompt: None,
             last_output: Some(at(self.seconds - 48)),
+            now: None,
         };
         self.progress("main-cluster/playbook", progress);
         self.log = cluster_log();

@@ -123,7 +123,7 @@ SSHD
   cp "$here/dns.py" "$here/faults.sh" "$common/usr/local/lib/lab/"
   chmod 755 "$common"/usr/local/lib/lab/*
   local tool
-  for tool in kubectl helm istioctl snap systemctl curl timedatectl certbot modprobe sysctl apt-get; do
+  for tool in kubectl helm istioctl snap systemctl curl timedatectl certbot modprobe sysctl swapoff apt-get; do
     ln -s /usr/local/lib/lab/recorder "$common/usr/local/bin/$tool"
   done
   for tool in nproc date; do ln -s /usr/local/lib/lab/recorder "$common/usr/local/bin/$tool"; done
