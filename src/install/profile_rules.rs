@@ -91,7 +91,24 @@ impl Rules<'_> {
             {
                 self.problem(&format!("{key}.pattern"), format!("not a regular expression: {error}"));
             }
+            self.settled(&key, field);
             self.default(&key, field);
+        }
+    }
+
+    fn settled(&mut self, key: &str, field: &Field) {
+        let key = format!("{key}.settled_by");
+        if !field.settled_by.is_empty() && field.hard_to_change.is_empty() {
+            self.problem(&key, "say in hard_to_change what a change costs then");
+        }
+        for id in &field.settled_by {
+            match self.profile.phase(id.as_str()) {
+                None => self.problem(&key, format!("there is no phase '{id}'")),
+                Some(phase) if !phase.reads.contains(&field.id) => {
+                    self.problem(&key, format!("phase '{id}' must have '{}' under reads: a change is told from that", field.id));
+                }
+                Some(_) => {}
+            }
         }
     }
 
@@ -349,6 +366,16 @@ impl Rules<'_> {
             before.insert(phase.id.as_str());
             for field in &phase.reads {
                 self.field_exists(&format!("{key}.reads"), field.as_str());
+            }
+            for name in &phase.reads_advanced {
+                let known = self
+                    .profile
+                    .files
+                    .iter()
+                    .any(|file| matches!(&file.origin, FileOrigin::Edit(edit) if edit.advanced.as_ref() == Some(name)));
+                if !known {
+                    self.problem(&format!("{key}.reads_advanced"), format!("no file has the name '{name}' under advanced"));
+                }
             }
             if let Some(condition) = &phase.when {
                 self.field_exists(&format!("{key}.when"), condition.field.as_str());
