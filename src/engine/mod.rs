@@ -7,6 +7,7 @@ pub mod client;
 mod diagnosis;
 pub mod driver;
 pub mod executor;
+pub mod helm_guard;
 pub mod host_keys;
 pub mod ports;
 pub mod prompter;

@@ -18,6 +18,7 @@ use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
 use super::diagnosis::explain;
+use super::helm_guard;
 use super::prompter::Prompter;
 use super::pump::{Pump, Pumped};
 use crate::adapters::process::{Output, Start, signal_group, start};
@@ -96,6 +97,12 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
         let mut env = command.env.clone();
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
+        if let Some(helm) = &spec.helm {
+            match helm_guard::install(&spec.dir, helm, &program) {
+                Ok(path) => drop(env.insert("PATH".to_owned(), path)),
+                Err(error) => return failed(format!("{}: {error}", spec.dir.display()), "check that the disk is not full"),
+            }
+        }
         let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
         let started = match start(&begin) {
             Ok(started) => started,

@@ -363,6 +363,7 @@ impl Reader {
             "on_retry",
             "terminal",
             "prompts",
+            "helm",
             "slow_after_minutes",
         ];
         let (head, rest) = split(&entry.table, &common);
@@ -381,6 +382,7 @@ impl Reader {
             on_retry: head.on_retry,
             terminal: head.terminal,
             prompts: head.prompts,
+            helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
             action,
         })
@@ -480,6 +482,8 @@ struct StepHead {
     terminal: Terminal,
     #[serde(default)]
     prompts: Vec<Prompt>,
+    #[serde(default)]
+    helm: Option<super::helm::HelmSpec>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
 }

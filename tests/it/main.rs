@@ -18,6 +18,7 @@ mod architecture;
 mod crash;
 mod docs;
 mod harness;
+mod helm_guard;
 mod journal_format;
 mod kit;
 mod lab_run;
