@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
+use super::helm::HelmSpec;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
 use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
@@ -418,6 +419,7 @@ impl Planner<'_> {
             on_retry: step.on_retry,
             terminal: step.terminal,
             prompts,
+            helm: step.helm.as_ref().map(|helm| self.helm(&key, helm)),
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
             digest: String::new(),
@@ -433,6 +435,14 @@ impl Planner<'_> {
         }
         planned.digest = self.digest(&(&what, written, reads));
         planned
+    }
+
+    fn helm(&mut self, key: &str, helm: &HelmSpec) -> HelmSpec {
+        let mut helm = helm.clone();
+        for word in helm.release.iter_mut().flat_map(|rule| &mut rule.add) {
+            *word = self.expand(key, word);
+        }
+        helm
     }
 
     fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {
@@ -637,26 +647,4 @@ fn ansible_environment(known_hosts: &str) -> Vec<(String, String)> {
 pub fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-/// The names a text of the profile may use; for `profiles check`.
-#[must_use]
-pub fn unknown_names(profile: &Profile, text: &str, with_machine: bool) -> Vec<String> {
-    let derived = |name: &str| profile.derive.iter().any(|(known, _)| known == name);
-    let known = |name: &str| -> bool {
-        let mut parts = name.splitn(3, '.');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some("home" | "user" | "known_hosts" | "program"), None, None) => true,
-            (Some("site"), Some("dir"), None) => true,
-            (Some("source" | "checkout"), Some(source), None) => profile.sources.contains_key(source),
-            (Some("machine"), Some("name" | "address" | "public_address" | "user"), None) => with_machine,
-            (Some("machine"), Some(_), Some("name" | "address" | "public_address" | "user")) => true,
-            (Some("role"), Some(role), Some("names" | "addresses" | "count" | "first" | "first_name" | "first_public")) => {
-                profile.role(role).is_some()
-            }
-            (Some("secret"), Some(field), None) => profile.field(field).is_some_and(|field| field.kind == FieldKind::Secret),
-            _ => derived(name) || profile.field(name).is_some_and(|field| field.kind != FieldKind::Secret),
-        }
-    };
-    names(text).into_iter().filter(|name| !known(name)).collect()
 }

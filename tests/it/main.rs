@@ -20,6 +20,7 @@ mod crash;
 mod docs;
 mod faults;
 mod harness;
+mod helm_guard;
 mod journal_format;
 mod kit;
 mod lab_run;
