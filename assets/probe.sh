@@ -117,8 +117,8 @@ swap_facts() {
     awk '$1 !~ /^#/ && $3 == "swap" && $4 !~ /noauto/ { print "/etc/fstab: " $1 }' /etc/fstab | block swapconf 4096
   fi
   for unit in /etc/systemd/system/*.swap /usr/lib/systemd/system/*.swap /lib/systemd/system/*.swap; do
-    # A unit that is masked is a link to /dev/null, and so not a file.
-    if [ -f "$unit" ]; then echo "systemd unit ${unit##*/}"; fi
+    # A unit that is masked is a link to /dev/null, and so not a file; one of a package is masked in /etc.
+    if [ -f "$unit" ] && [ ! -c "/etc/systemd/system/${unit##*/}" ]; then echo "systemd unit ${unit##*/}"; fi
   done | sort -u | block swapconf 4096
   # Found on the disk by itself, without any file that says so.
   for unit in /run/systemd/generator.late/*.swap; do

@@ -14,14 +14,15 @@ use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, T
 use crate::install::facts::{MachineAnswer, TcpAnswer, WayOut, WayOutcome};
 use crate::install::ids::{CheckId, MachineName, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
-use crate::install::judge;
+use crate::install::judge::{self, Tried};
 use crate::install::outside::ChartsRequest;
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
+use crate::install::reach;
 
 use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 
-/// Machines asked at the same time.
-pub const MACHINES_AT_ONCE: usize = 16;
+/// Machines asked at the same time; fewer log in at the same time.
+pub const MACHINES_AT_ONCE: usize = 128;
 
 /// Names asked at the same time.
 const NAMES_AT_ONCE: usize = 32;
@@ -57,6 +58,8 @@ pub struct CheckRequest<'a> {
     pub scope: Scope,
     /// Only these of them; none: all.
     pub only: Option<BTreeSet<CheckId>>,
+    /// Only these of their targets; none: all.
+    pub pairs: Option<BTreeSet<(CheckId, Target)>>,
     /// Phases that are done.
     pub done: BTreeSet<PhaseId>,
     /// Phases that have begun: ports that are taken may be taken by what they started.
@@ -72,7 +75,7 @@ impl<'a> CheckRequest<'a> {
     #[must_use]
     pub fn preflight(plan: &'a Plan) -> Self {
         let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
-        Self { plan, scope, only: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
+        Self { plan, scope, only: None, pairs: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
     }
 
     /// The checks of this request, in the order of the plan.
@@ -85,11 +88,22 @@ impl<'a> CheckRequest<'a> {
             Scope::Named(ids) => ids.contains(&check.id),
         };
         let wanted = |check: &CheckSpec| self.only.as_ref().is_none_or(|only| only.contains(&check.id));
-        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check)).collect()
+        let asked = |check: &CheckSpec| self.pairs.as_ref().is_none_or(|pairs| pairs.iter().any(|(id, _)| *id == check.id));
+        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check) && asked(check)).collect()
+    }
+
+    /// Where a check of this request gives a finding, in the order of the plan.
+    #[must_use]
+    pub fn targets(&self, check: &CheckSpec) -> Vec<Target> {
+        let mut targets = judge::targets(check, self.plan);
+        if let Some(pairs) = &self.pairs {
+            targets.retain(|target| pairs.contains(&(check.id.clone(), target.clone())));
+        }
+        targets
     }
 
     /// Why a check is not judged now; none where it is.
-    fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
+    pub(super) fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
         if matches!(self.scope, Scope::Named(_)) {
             return None;
         }
@@ -115,16 +129,20 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
     let mut expected: Vec<(&CheckSpec, Target)> = Vec::new();
     let mut findings: HashMap<(CheckId, Target), Finding> = HashMap::new();
     let mut note = |mut finding: Finding| {
+        let target = (finding.check.clone(), finding.target.clone());
+        if request.pairs.as_ref().is_some_and(|pairs| !pairs.contains(&target)) {
+            return;
+        }
         judge::apply_ignores(&mut finding, &request.ignores);
         if let Some(sender) = sender {
             // Nobody listening any more is no reason to stop: the caller still gets the list.
             let _ = sender.send(finding.clone());
         }
-        findings.insert((finding.check.clone(), finding.target.clone()), finding);
+        findings.insert(target, finding);
     };
     let mut active: Vec<&CheckSpec> = Vec::new();
     for check in request.checks() {
-        let targets = judge::targets(check, plan);
+        let targets = request.targets(check);
         expected.extend(targets.iter().map(|target| (check, target.clone())));
         match request.reason_to_skip(check) {
             Some(reason) => targets.into_iter().for_each(|target| note(judge::skipped(check, target, &reason))),
@@ -133,8 +151,9 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
     }
     let mut jobs = stream::select_all([
         side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
-        side_by_side(name_jobs(&active, probe), NAMES_AT_ONCE),
-        side_by_side(machine_jobs(plan, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
+        side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(path_jobs(request, &active, probe), 1),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -173,13 +192,15 @@ pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
 
 // --- machines: one session for all checks of a machine ---
 
-fn machine_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+fn machine_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let plan = request.plan;
     let together: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_across_machines()).collect();
     let mut asked: Vec<Asking<'a>> = Vec::new();
     for machine in &plan.machines {
-        let looks = |check: &&'a CheckSpec| judge::looks_at(check, machine);
-        let checks: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_per_machine()).filter(looks).collect();
-        let together: Vec<&'a CheckSpec> = together.iter().copied().filter(looks).collect();
+        let target = Target::Machine(machine.name.clone());
+        let alone = active.iter().copied().filter(|check| check.kind.is_per_machine());
+        let checks: Vec<&'a CheckSpec> = alone.filter(|check| request.targets(check).contains(&target)).collect();
+        let together: Vec<&'a CheckSpec> = together.iter().copied().filter(|check| judge::looks_at(check, machine)).collect();
         if !checks.is_empty() || !together.is_empty() {
             asked.push(Asking { plan, machine, checks, together });
         }
@@ -294,6 +315,33 @@ async fn machine_job(asking: Asking<'_>, probe: &dyn Probe) -> (Vec<Finding>, Op
     }
 }
 
+// --- paths: one question for all ---
+
+fn path_jobs<'a>(request: &'a CheckRequest<'_>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let plan = request.plan;
+    let checks: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_about_paths()).collect();
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    // A machine that cannot be asked is said to be so by another check of it, where there is one.
+    let others: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| judge::needs_login(&check.kind)).collect();
+    let told: BTreeSet<Target> = others.iter().flat_map(|check| judge::targets(check, plan)).collect();
+    vec![Box::pin(async move {
+        let wanted = reach::request(&checks, plan, |machine| ssh_login(plan, machine));
+        let told = |name: &MachineName| told.contains(&Target::Machine(name.clone()));
+        match probe.ask(ProbeQuestion::Reach(wanted)).await {
+            ProbeAnswer::Reach(answer) => judge::reach(&checks, plan, Tried { answer: &answer, begun: &request.begun, told: &told }),
+            other => {
+                let reason = not_answered(other);
+                let all = |check: &&'a CheckSpec| {
+                    judge::targets(check, plan).into_iter().map(|target| judge::unknown(check, target, &reason)).collect::<Vec<_>>()
+                };
+                checks.iter().flat_map(all).collect()
+            }
+        }
+    })]
+}
+
 fn not_answered(answer: ProbeAnswer) -> String {
     match answer {
         ProbeAnswer::Failed(reason) => reason,
@@ -303,11 +351,12 @@ fn not_answered(answer: ProbeAnswer) -> String {
 
 // --- names: each asked once ---
 
-fn name_jobs<'a>(active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+fn name_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
     let mut by_name: BTreeMap<&'a str, Vec<(&'a CheckSpec, &'a DnsRecord)>> = BTreeMap::new();
     for check in active {
         let CheckKind::Dns { records } = &check.kind else { continue };
-        for record in records {
+        let targets = request.targets(check);
+        for record in records.iter().filter(|record| targets.contains(&Target::Name(record.name.clone()))) {
             let wanting = by_name.entry(record.name.as_str()).or_default();
             if !wanting.iter().any(|(known, _)| known.id == check.id) {
                 wanting.push((check, record));
@@ -344,9 +393,9 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
             other => (*check, judge::unknown(check, Target::Name(record.name.clone()), &not_answered(other.clone()))),
         }));
     }
+    // The gravest of them carries the cause; ties go to the first name, so that it is the same one every time.
+    findings.sort_by(|(_, one), (_, other)| other.level.cmp(&one.level).then_with(|| one.target.cmp(&other.target)));
     if let Some(outage) = outage {
-        // The gravest of them carries the cause; ties go to the first name, so that it is the same one every time.
-        findings.sort_by(|(_, one), (_, other)| other.level.cmp(&one.level).then_with(|| one.target.cmp(&other.target)));
         for (check, finding) in findings.iter_mut().skip(1) {
             *finding = judge::skipped(check, finding.target.clone(), &outage);
         }
@@ -365,7 +414,9 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
 // --- the deployment node ---
 
 fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let elsewhere = |kind: &CheckKind| kind.is_per_machine() || kind.is_across_machines() || matches!(kind, CheckKind::Dns { .. });
+    let elsewhere = |kind: &CheckKind| {
+        kind.is_per_machine() || kind.is_across_machines() || kind.is_about_paths() || matches!(kind, CheckKind::Dns { .. })
+    };
     let local = active.iter().copied().filter(|check| !elsewhere(&check.kind));
     let (out, single): (Vec<&'a CheckSpec>, Vec<&'a CheckSpec>) = local.partition(|check| matches!(check.kind, CheckKind::Egress { .. }));
     let mut jobs: Vec<Job<'a>> = Vec::new();

@@ -4,11 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::field::Condition;
+use super::fix::Fix;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, RoleId, SourceId};
+use super::reach::PortUse;
 
 /// What a finding that is not green means for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -143,6 +147,16 @@ impl Cause {
 }
 
 impl Finding {
+    /// Whether another finding of the same check and target says the same. Measured values that never stand still (seconds,
+    /// gigabytes) are no news.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        static MEASURED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+(\.\d+)? (ms|s|GiB|MiB)\b").ok());
+        let still = |text: &str| MEASURED.as_ref().map_or_else(|| text.to_owned(), |measured| measured.replace_all(text, "#").into_owned());
+        (self.verdict, self.level, &self.ignored) == (other.verdict, other.level, &other.ignored)
+            && (self.observed == other.observed || still(&self.observed) == still(&other.observed))
+    }
+
     /// Whether it stands in the way: a failure or an unknown that nobody ignored.
     #[must_use]
     pub fn blocks(&self) -> bool {
@@ -325,6 +339,25 @@ pub enum CheckKind {
         #[serde(default)]
         insecure: bool,
     },
+    // --- from machine to machine ---
+    /// Ports that must be open from machines to machines; one finding for each path.
+    PortsBetween {
+        /// Roles of the machines that connect; `local` is the deployment node.
+        from: Vec<RoleId>,
+        /// Roles of the machines they connect to.
+        to: Vec<RoleId>,
+        /// The ports, and what they are for.
+        ports: Vec<PortUse>,
+    },
+    /// Large packets pass from machines to machines; one finding for each pair.
+    PathMtu {
+        /// Roles of the machines that send; `local` is the deployment node.
+        from: Vec<RoleId>,
+        /// Roles of the machines they send to.
+        to: Vec<RoleId>,
+        /// Least size of a packet that must pass, bytes.
+        min: u32,
+    },
     // --- machines, over SSH ---
     /// SSH login with the site's user and key.
     Login {},
@@ -503,6 +536,12 @@ impl CheckKind {
         )
     }
 
+    /// Whether it looks at paths from machine to machine.
+    #[must_use]
+    pub fn is_about_paths(&self) -> bool {
+        matches!(self, Self::PortsBetween { .. } | Self::PathMtu { .. })
+    }
+
     /// Whether it compares what several machines say.
     #[must_use]
     pub fn is_across_machines(&self) -> bool {
@@ -546,6 +585,9 @@ pub struct CheckSpec {
     pub when: Option<Condition>,
     /// What to do when it is not green.
     pub remedy: String,
+    /// The remedy as a script, where it is one.
+    #[serde(default)]
+    pub fix: Option<Fix>,
     /// What it looks at.
     pub kind: CheckKind,
 }
@@ -580,5 +622,14 @@ impl Gate {
     }
 }
 
-/// Reasons for ignoring findings: (check, target) → reason.
-pub type Ignores = BTreeMap<(CheckId, Target), String>;
+/// What the operator has said about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ignored {
+    /// It does not count; why, until when and who.
+    Holds(String),
+    /// It did not count for a time that is over; why, until when and who.
+    Over(String),
+}
+
+/// What is ignored, or was: (check, target) → reason.
+pub type Ignores = BTreeMap<(CheckId, Target), Ignored>;

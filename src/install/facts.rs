@@ -298,6 +298,18 @@ pub struct CommandFacts {
     pub timed_out: bool,
 }
 
+/// The result of a script that changed something.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MendFacts {
+    /// Exit code; none where it did not come to its end, or never began.
+    pub exit: Option<i32>,
+    /// What it printed, both streams in one, its beginning.
+    pub output: String,
+    /// Why it did not begin, or did not come to its end.
+    pub problem: Option<String>,
+}
+
 /// A program of the deployment node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

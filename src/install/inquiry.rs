@@ -52,6 +52,17 @@ pub struct RemoteCommand {
     pub sudo: bool,
 }
 
+/// A script to run with the operator's consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MendOrder {
+    /// The machine; none: the deployment node.
+    pub login: Option<SshLogin>,
+    /// The script, exactly as shown.
+    pub script: String,
+    /// Whether it runs as root.
+    pub sudo: bool,
+}
+
 /// An HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpRequest {

@@ -10,6 +10,8 @@ use std::fs;
 use mosip_setup::adapters::profiles;
 use mosip_setup::install::check::{CheckKind, CheckSpec, DnsRecord, Level};
 use mosip_setup::install::field::{Choice, Condition, Field, FieldKind};
+use mosip_setup::install::fix::Fix;
+use mosip_setup::install::helm::{HelmSpec, ReleaseRule};
 use mosip_setup::install::profile::{
     AnsibleSpec, AskSpec, Count, FileOrigin, OutcomeLine, Profile, Prompt, Refusal, Relation, Repeat, Role, SectionSpec, Source, SshSpec,
     StepKind, TasksEach, Terminal, TerraformSpec, WaitSpec,
@@ -165,10 +167,13 @@ fn every_kind_and_every_key_is_explained() {
         ("## Checks", known::<CheckKind>(json!({ "kind": "?" }))),
         ("## Checks", known::<Level>(json!("?"))),
         ("### Names and ways through the network", known::<DnsRecord>(unknown())),
+        ("### Fixes", known::<Fix>(unknown())),
         ("## Files", known::<SectionSpec>(unknown())),
         ("## Steps", known::<Repeat>(json!("?"))),
         ("## Steps", known::<Terminal>(json!("?"))),
         ("## Steps", known::<Prompt>(unknown())),
+        ("### Guarded helm", known::<HelmSpec>(unknown())),
+        ("### Guarded helm", known::<ReleaseRule>(unknown())),
         ("## Steps", known::<StepKind>(unknown())),
         ("### `ansible`", known::<AnsibleSpec>(unknown())),
         ("### `ansible`", known::<TasksEach>(unknown())),
@@ -181,13 +186,16 @@ fn every_kind_and_every_key_is_explained() {
     // Tables that are read in two parts have no list of their own in the code; these are the reader's.
     let list = |names: &str| names.split_whitespace().map(str::to_owned).collect();
     wanted.push(("## The top of the file", list("schema id title summary extends remove")));
-    wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy")));
+    wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy fix")));
     wanted.push((
         "## Files",
         list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless"),
     ));
     wanted.push(("## Phases", list("id title help needs after reads expect_minutes skip when step")));
-    wanted.push(("## Steps", list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts slow_after_minutes")));
+    wanted.push((
+        "## Steps",
+        list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts helm slow_after_minutes"),
+    ));
     wanted.push(("### Conditions", vec!["when".into()]));
     for name in known::<Condition>(unknown()) {
         assert!(section(&text, "### Conditions").contains(&format!("{name} = ")), "{name}");
@@ -369,6 +377,7 @@ fn generated(what: &str) -> String {
     let profile = profiles::load("turing-rke2").expect("the shipped profile");
     match what {
         "checks" => checks(&profile, |check| !check.on_demand),
+        "faults" => crate::faults::table(),
         "checks on demand" => checks(&profile, |check| check.on_demand),
         "machines" => machines(&profile),
         "dns" => dns(&profile),

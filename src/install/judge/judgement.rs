@@ -1,6 +1,6 @@
 //! From a judgement to a finding; where a check applies, and when.
 
-use crate::install::check::{Cause, CheckKind, CheckSpec, Finding, Ignores, Level, Target, Verdict};
+use crate::install::check::{Cause, CheckKind, CheckSpec, Finding, Ignored, Ignores, Level, Target, Verdict};
 use crate::install::ids::PhaseId;
 use crate::install::plan::{Plan, PlanMachine};
 
@@ -112,7 +112,11 @@ pub fn unknown(check: &CheckSpec, target: Target, reason: &str) -> Finding {
 pub fn apply_ignores(finding: &mut Finding, ignores: &Ignores) {
     let matters = matches!(finding.verdict, Verdict::Fail | Verdict::Unknown | Verdict::Warn);
     if matters && finding.level != Level::Strict {
-        finding.ignored = ignores.get(&(finding.check.clone(), finding.target.clone())).cloned();
+        match ignores.get(&(finding.check.clone(), finding.target.clone())) {
+            Some(Ignored::Holds(reason)) => finding.ignored = Some(reason.clone()),
+            Some(Ignored::Over(reason)) => finding.observed.push_str(&format!("; ignored before ({reason}): that time is over")),
+            None => {}
+        }
     }
 }
 
@@ -149,6 +153,9 @@ pub fn targets(check: &CheckSpec, plan: &Plan) -> Vec<Target> {
     if check.kind.is_per_machine() {
         return machines(check, plan).map(|machine| Target::Machine(machine.name.clone())).collect();
     }
+    if check.kind.is_about_paths() {
+        return crate::install::reach::paths(check, plan).iter().map(crate::install::reach::Path::target).collect();
+    }
     let named: Vec<&str> = match &check.kind {
         CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => records.iter().map(|record| record.name.as_str()).collect(),
         CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => urls.iter().map(|url| super::host_of(url)).collect(),
@@ -179,6 +186,7 @@ mod tests {
             on_demand: false,
             when: None,
             remedy: "Do it.".into(),
+            fix: None,
             kind: CheckKind::Login {},
         }
     }
@@ -202,7 +210,7 @@ mod tests {
         assert_eq!(of(Level::Fail, Judged::Wrong).remedy, "First. Do it.");
         assert_eq!(of(Level::Fail, Judged::Right).remedy, "");
         assert_eq!(of(Level::Strict, Judged::Doubtful).verdict, Verdict::Warn);
-        let ignores = Ignores::from([(("c".parse().unwrap(), Target::Local), "known".to_owned())]);
+        let ignores = Ignores::from([(("c".parse().unwrap(), Target::Local), Ignored::Holds("known".to_owned()))]);
         for (level, judged, blocks) in [
             (Level::Fail, Judged::Wrong, false),
             (Level::Fail, Judged::Unknown, false),
@@ -215,6 +223,10 @@ mod tests {
             apply_ignores(&mut finding, &ignores);
             assert_eq!(finding.blocks(), blocks, "{level:?} {judged:?}");
         }
+        let over = Ignores::from([(("c".parse().unwrap(), Target::Local), Ignored::Over("known".to_owned()))]);
+        let mut finding = of(Level::Fail, Judged::Wrong);
+        apply_ignores(&mut finding, &over);
+        assert!(finding.blocks() && finding.observed == "seen; ignored before (known): that time is over", "{finding:?}");
         assert!(!unknown(&check(&[], None, Level::Warn), Target::Local, "x").blocks());
         assert!(unknown(&check(&[], None, Level::Fail), Target::Local, "x").blocks());
     }
