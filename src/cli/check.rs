@@ -129,6 +129,9 @@ pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, ou
         writeln!(out, "{text}")?;
     } else {
         print_lines(&findings, out)?;
+        for said in request.checks().into_iter().filter_map(|check| crate::install::judge::sampling(check, plan)) {
+            writeln!(out, "{said}.")?;
+        }
     }
     out.flush()?;
     Ok(if Gate::of(&findings).is_open() { DONE } else { BLOCKED })

@@ -276,7 +276,7 @@ pub const TABLE: &[Binding] = &[
     b(C::Preflight, &[c('i')], A::Ignore, "ignore", "Ignore this finding, with a reason; again: it counts"),
     b(C::Preflight, &[c('k')], A::HostKeys, "host keys", "Host keys of the machines: look at them, record new ones"),
     b(C::Preflight, &[c('f')], A::Filter, "filter", "All, not green, blocking"),
-    b(C::Preflight, &[c('v')], A::Switch, "view", "Matrix or list"),
+    b(C::Preflight, &[c('v')], A::Switch, "view", "Matrix, list, who reaches whom; there Enter opens a cell"),
     b(C::Preflight, &[ENTER], A::Enter, "", "Go to the buttons"),
     b(C::Preflight, &[ESC], A::Back, "site", "Back to the site"),
     // --- review ---

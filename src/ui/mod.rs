@@ -20,6 +20,8 @@ pub mod log_pane;
 pub mod log_source;
 pub mod machines;
 pub mod machines_view;
+pub mod paths;
+pub mod paths_view;
 pub mod popup;
 pub mod popup_keys;
 pub mod popup_view;

@@ -155,6 +155,8 @@ impl Judge<'_> {
         };
         let bound = state == Some(&ListenState::Bound);
         let stayed = host.is_some_and(|host| host.stayed);
+        // A cluster refuses in the name of its services, whatever listens.
+        let begun = check.guards.iter().any(|phase| self.tried.begun.contains(phase));
         // What listens there and is not ours keeps its answers to itself.
         if let (Protocol::Udp, Some(ListenState::Busy(program))) = (protocol, state) {
             if let Some(phase) = check.guards.iter().find(|phase| self.tried.begun.contains(*phase)) {
@@ -171,7 +173,7 @@ impl Judge<'_> {
                 }
                 _ => format!("answered after {after} ms"),
             }),
-            Some(PathAnswer::Refused) if bound && stayed => {
+            Some(PathAnswer::Refused) if bound && stayed && !begun => {
                 Outcome::Blocked("is refused although a test listener was there: a firewall rejects it".to_owned())
             }
             Some(PathAnswer::Refused) => right("the path is open: the machine itself says that nothing listens there".to_owned()),
@@ -411,8 +413,5 @@ pub fn sampling(check: &CheckSpec, plan: &Plan) -> Option<String> {
     Some(format!("{}: {tried} of {all} pairs of machines were tried, a sample by role", check.id))
 }
 
-/// Whether a target is a path of a check of this kind, for the screens.
-#[must_use]
-pub fn is_path(target: &Target) -> bool {
-    crate::install::reach::parts(target).is_some()
-}
+#[cfg(test)]
+mod tests;
