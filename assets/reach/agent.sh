@@ -31,8 +31,10 @@ with_nc() {
   put tool nc
   put ready 1
   (
-    sleep "$life"
-    kill "$$"
+    sleep "$life" &
+    clock=$!
+    trap 'kill "$clock"' TERM
+    wait "$clock" && kill "$$"
   ) >/dev/null 2>&1 </dev/null &
   guard=$!
   while IFS= read -r line; do

@@ -160,7 +160,7 @@ pub fn describe(preflight: &Preflight, plan: &Plan, labelled: &mut impl FnMut(&s
         let purpose = purpose.unwrap_or_else(|| if port.starts_with("mtu") { "large packets".to_owned() } else { String::new() });
         let (glyph, style) = mark(worst);
         let count = if keys.len() > 1 { format!(", {open} of {}", keys.len()) } else { String::new() };
-        labelled(&format!("{glyph} {port}"), &format!("{purpose}{count}"), style);
+        labelled(glyph, &format!("{port}  {purpose}{count}"), style);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use crate::install::check::{CheckKind, CheckSpec, Finding, Target};
+use crate::install::check::{CheckKind, CheckSpec, Finding};
 use crate::install::facts::{LoginFailure, LoginFailureKind, Protocol};
 use crate::install::ids::{MachineName, PhaseId};
 use crate::install::plan::Plan;
@@ -223,7 +223,8 @@ impl Judge<'_> {
             Some(PathAnswer::Untried(reason)) => {
                 cause(format!("could not be tried: {reason}"), Judged::Unknown, "Try it by hand: ping -M do -s 1472 ADDRESS.")
             }
-            Some(PathAnswer::Open(_)) | None => cause(self.untried(path), Judged::Unknown, "Try it by hand: ping -M do -s 1472 ADDRESS."),
+            // The same cause as for its ports, and said with them.
+            Some(PathAnswer::Open(_)) | None => Outcome::Cause(self.untried(path), Judgement::unknown(self.untried(path), expected)),
         }
     }
 
@@ -297,7 +298,7 @@ impl Judge<'_> {
     /// Machines in words: their names, or the role that all of them have and nobody else.
     fn names<'b>(&self, names: impl Iterator<Item = Option<&'b MachineName>>) -> String {
         let names: Vec<Option<&MachineName>> = names.collect();
-        if names.len() > 2 {
+        if names.len() > 2 && names.iter().all(Option::is_some) {
             let same = |role: &&crate::install::profile::Role| {
                 let of_role: BTreeSet<&MachineName> =
                     self.plan.machines.iter().filter(|machine| machine.roles.contains(&role.id)).map(|machine| &machine.name).collect();

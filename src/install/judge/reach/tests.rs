@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::checks::tests::plan as plan_of;
-use crate::install::check::{Level, Verdict};
+use crate::install::check::{Level, Target, Verdict};
 use crate::install::facts::LoginFailureKind;
 use crate::install::reach::{PAIRS_LIMIT, SAMPLE, pairs, request};
 
