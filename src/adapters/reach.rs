@@ -25,7 +25,7 @@ pub const LIFE_SECONDS: u32 = 60;
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bytes sent to see whether large packets pass: more than fit in one, whatever the network.
-const LARGE: usize = 8192;
+const LARGE: usize = 4096;
 
 /// How much of an agent's answer is read, bytes.
 pub const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -201,7 +201,7 @@ async fn large(address: Ipv4Addr, port: u16) -> PathAnswer {
         stream.write_all(&[b'x'; LARGE]).await?;
         stream.read(&mut byte).await
     };
-    let exchanged = tokio::time::timeout(PATIENCE, exchange).await;
+    let exchanged = tokio::time::timeout(PATIENCE * 2, exchange).await;
     let size = rustix::net::sockopt::ip_mtu(&stream).unwrap_or(0);
     match exchanged {
         Err(_) => PathAnswer::Stalled(size),

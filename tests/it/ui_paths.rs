@@ -19,6 +19,7 @@ fn between(id: &str, title: &str, from: &[&str], to: &[&str], ports: serde_json:
         on_demand: false,
         when: None,
         remedy: "Nodes need it.".into(),
+        fix: None,
         kind: serde_json::from_value(serde_json::json!({ "kind": "ports_between", "from": from, "to": to, "ports": ports })).unwrap(),
     }
 }
@@ -74,6 +75,7 @@ pub fn matrix(columns: u16, rows: u16, some: bool) -> Model {
             remedy: remedy.into(),
             guards: spec.guards.clone(),
             ignored: None,
+            cause: None,
         };
         told(&mut model, Told::Finding { round: 1, finding: Box::new(finding) });
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use crate::install::check::{CheckKind, CheckSpec, Finding};
+use crate::install::check::{CheckKind, CheckSpec, Finding, Target};
 use crate::install::facts::{LoginFailure, LoginFailureKind, Protocol};
 use crate::install::ids::{MachineName, PhaseId};
 use crate::install::plan::Plan;
@@ -20,6 +20,8 @@ pub struct Tried<'a> {
     pub begun: &'a BTreeSet<PhaseId>,
     /// Whether another check says why a machine cannot be asked.
     pub told: &'a dyn Fn(&MachineName) -> bool,
+    /// Which targets of a check are judged at all.
+    pub wanted: &'a dyn Fn(&CheckSpec, &Target) -> bool,
 }
 
 /// What one path came to, before causes are put together.
@@ -49,7 +51,8 @@ pub fn reach(checks: &[&CheckSpec], plan: &Plan, tried: Tried<'_>) -> Vec<Findin
     };
     let mut cells: Vec<Cell<'_>> = Vec::new();
     for check in checks {
-        cells.extend(paths(check, plan).into_iter().map(|path| Cell { check, outcome: judge.outcome(check, &path), path }));
+        let wanted = paths(check, plan).into_iter().filter(|path| (tried.wanted)(check, &path.target()));
+        cells.extend(wanted.map(|path| Cell { check, outcome: judge.outcome(check, &path), path }));
     }
     let mut findings: Vec<Option<Finding>> = cells.iter().map(|cell| judge.alone(cell)).collect();
     let mut causes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

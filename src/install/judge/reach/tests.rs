@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::checks::tests::plan as plan_of;
-use crate::install::check::{Level, Target, Verdict};
+use crate::install::check::{Level, Verdict};
 use crate::install::facts::LoginFailureKind;
 use crate::install::reach::{PAIRS_LIMIT, SAMPLE, pairs, request};
 
@@ -17,6 +17,7 @@ fn check(id: &str, level: Level, kind: serde_json::Value) -> CheckSpec {
         on_demand: false,
         when: None,
         remedy: String::new(),
+        fix: None,
         kind: serde_json::from_value(kind).unwrap(),
     }
 }
@@ -42,7 +43,7 @@ fn machine(name: &str) -> MachineName {
 /// All open, all listening, but for what `change` says.
 fn tried(plan: &Plan, change: impl Fn(&Path) -> Option<PathAnswer>) -> ReachAnswer {
     let all: Vec<&CheckSpec> = plan.checks.iter().collect();
-    let wanted = request(&all, plan, |machine| crate::engine::checks::tests::login(plan, machine));
+    let wanted = request(&all, plan, &|_, _| true, |machine| crate::engine::checks::tests::login(plan, machine));
     let mut answer = ReachAnswer::default();
     for one in &wanted.machines {
         let listens = one.listen.iter().map(|(protocol, port)| (*protocol, *port, ListenState::Bound)).collect();
@@ -71,7 +72,7 @@ fn judged(plan: &Plan, answer: &ReachAnswer, begun: &[&str], told: &[&str]) -> V
     let all: Vec<&CheckSpec> = plan.checks.iter().collect();
     let begun = begun.iter().map(|phase| phase.parse().unwrap()).collect();
     let told = |name: &MachineName| told.iter().any(|known| *name == **known);
-    reach(&all, plan, Tried { answer, begun: &begun, told: &told })
+    reach(&all, plan, Tried { answer, begun: &begun, told: &told, wanted: &|_, _| true })
 }
 
 fn shown(findings: &[Finding]) -> Vec<String> {
