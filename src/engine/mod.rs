@@ -2,16 +2,20 @@
 
 pub mod acme_hook;
 pub mod attempt;
+pub mod background;
 pub mod checks;
 pub mod client;
 mod diagnosis;
 pub mod driver;
 pub mod executor;
 pub mod host_keys;
+pub mod opening;
 pub mod ports;
+pub mod protocol;
 mod pump;
 pub mod real_probe;
 pub mod rehearsal;
 pub mod runner;
+mod server;
 pub mod setup;
 pub mod spawn;

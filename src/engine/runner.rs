@@ -19,16 +19,15 @@ use super::attempt::{
 };
 use super::diagnosis::explain;
 use super::pump::{Pump, Pumped};
-use crate::adapters::process::{Output, Start, signal_group, start};
+use crate::adapters::process::{Output, Start, own_image, signal_group, start};
+use crate::install::plan::{STOP_GRACE_SECONDS, TERRAFORM_STOP_GRACE_SECONDS};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
 use crate::run::event::{Failure, Outcome};
 use crate::run::redact::Redactor;
 
-/// How long a command that was asked to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(20);
-/// The same for Terraform, which finishes the resource it is at: killed earlier, it leaves its lock or half a state.
-const TERRAFORM_GRACE: Duration = Duration::from_secs(15 * 60);
+const GRACE: Duration = Duration::from_secs(STOP_GRACE_SECONDS);
+const TERRAFORM_GRACE: Duration = Duration::from_secs(TERRAFORM_STOP_GRACE_SECONDS);
 
 /// Runs an attempt to its end and leaves its exit record.
 ///
@@ -91,7 +90,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         if writeln!(output, "$ {typed}").is_err() {
             return failed("the log cannot be written", "check that the disk is not full");
         }
-        let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+        let program = own_image();
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
         let mut env = command.env.clone();
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());

@@ -53,8 +53,9 @@ impl Machine {
                     }
                 }
             }
-            Command::Settle if self.is_busy() => Vec::new(),
+            Command::Settle if self.is_working() => Vec::new(),
             Command::Settle => {
+                self.queue.clear();
                 self.doing = Doing::Halted;
                 vec![Effect::Halt(StopReason::Idle)]
             }

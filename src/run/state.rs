@@ -151,6 +151,8 @@ pub struct State {
     pub answered: BTreeMap<String, Option<String>>,
     /// Whether an engine has the run, as far as the journal says.
     pub engine: Option<u32>,
+    /// Whether that engine has nothing under way, as far as is known: it waits for the operator.
+    pub idle: bool,
     /// Why the last engine let go.
     pub stopped: Option<StopReason>,
     /// Whether the run was closed.
@@ -191,6 +193,7 @@ impl State {
             selected: Vec::new(),
             answered: BTreeMap::new(),
             engine: None,
+            idle: false,
             stopped: None,
             closed: false,
         }
@@ -234,6 +237,7 @@ impl State {
             Event::PlanChanged { plan, .. } => self.plan = (**plan).clone(),
             Event::EngineStarted { pid, .. } => {
                 self.engine = Some(*pid);
+                self.idle = true;
                 self.stopped = None;
                 self.closed = false;
             }
@@ -241,10 +245,12 @@ impl State {
                 self.engine = None;
                 self.stopped = Some(*reason);
             }
+            Event::HandedOver { .. } => self.engine = None,
             Event::Finding { finding, .. } => {
                 self.findings.insert((finding.check.clone(), finding.target.clone()), finding.clone());
             }
             Event::Gate { phase, open, blocking, .. } => {
+                self.idle = !*open;
                 if *open {
                     self.gates.remove(phase);
                 } else {
@@ -252,6 +258,7 @@ impl State {
                 }
             }
             Event::StepStarted { step, attempt, digest } => {
+                self.idle = false;
                 self.skips.remove(&step.phase);
                 let record = self.steps.entry(step.clone()).or_default();
                 record.attempts = record.attempts.max(*attempt);
@@ -267,6 +274,7 @@ impl State {
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;
+                self.idle = !outcome.is_success();
                 self.questions.retain(|question| question.step != *step || !outcome.is_success());
             }
             Event::QuestionAsked { question } => {
@@ -275,16 +283,22 @@ impl State {
                 self.questions.push(question.clone());
             }
             Event::QuestionAnswered { id, answer, .. } => {
+                self.idle = false;
                 self.questions.retain(|question| question.id != *id);
                 self.answered.insert(id.clone(), answer.clone());
             }
             Event::OperatorDecided { decision, by } => self.decide(decision, by, recorded.at),
-            Event::RunClosed { .. } => self.closed = true,
+            Event::RunClosed { .. } => (self.closed, self.idle) = (true, true),
         }
         Ok(())
     }
 
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
+        match decision {
+            Decision::Run { .. } | Decision::Retry { .. } | Decision::Confirm { .. } => self.idle = false,
+            Decision::Stop { .. } => self.idle = self.running().is_none(),
+            Decision::Skip { .. } => {}
+        }
         match decision {
             Decision::Retry { phase, from_start } => {
                 self.skips.remove(phase);
@@ -360,7 +374,7 @@ impl State {
             (false, ..) => PhaseState::Pending,
             (_, true, false, _) => {
                 // Begun, one step done, the next not yet started: it is between two steps, or was left there.
-                if self.engine.is_some() { PhaseState::Running } else { PhaseState::Stopped }
+                if self.engine.is_some() && !self.idle { PhaseState::Running } else { PhaseState::Stopped }
             }
             (_, _, true, _) => PhaseState::Stale,
             (.., true) => PhaseState::Warned,
@@ -415,7 +429,7 @@ impl State {
         let any = |wanted: PhaseState| self.plan.phases.iter().any(|phase| self.phase_state(phase) == wanted);
         if !self.questions.is_empty() {
             "waiting"
-        } else if self.engine.is_some() {
+        } else if self.running().is_some() || (self.engine.is_some() && !self.idle) {
             "running"
         } else if self.is_complete() {
             "done"
