@@ -170,6 +170,10 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
         note(&format!("a run is going on already, in process {}: this is it", opened.client.engine().pid));
         return finish(follow(opened, common, beforehand(&setup), true).await?);
     }
+    if opened.joined {
+        // What an earlier command selected does not go on by a skip.
+        opened.client.send(Command::Settle);
+    }
     for (phase, reason) in &args.skip {
         opened.client.send(Command::Skip { phase: phase.clone(), reason: reason.clone() });
     }
@@ -382,6 +386,8 @@ pub async fn watch(opened: Opened, common: &Common, auto: Option<AutoAnswer<'_>>
         let answer = match auto {
             Some(auto) => auto(question),
             None if interactive => tokio::task::block_in_place(|| ask_question(question)),
+            // Who only watches waits for somebody else to answer.
+            None if showing.history => return true,
             None => None,
         };
         let Some(answer) = answer else { return false };

@@ -25,7 +25,7 @@ impl Machine {
                         Err(message) => vec![Effect::Reject(message)],
                     };
                 }
-                if self.is_busy() {
+                if self.is_working() {
                     return vec![Effect::Reject("a phase is running already".into())];
                 }
                 match select(state, &selection) {
@@ -95,7 +95,7 @@ impl Machine {
             self.adopted = Adopted::Wanted;
             return vec![record(Event::OperatorDecided { decision: Decided::Retry { phase, from_start }, by })];
         }
-        if self.is_busy() {
+        if self.is_working() {
             return vec![Effect::Reject("a phase is running already".into())];
         }
         let Some(planned) = state.plan.phase(phase.as_str()) else { return vec![Effect::Reject(format!("there is no phase '{phase}'"))] };
