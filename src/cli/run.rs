@@ -22,7 +22,7 @@ use crate::plain::{self, Followed, Format, Showing};
 use crate::run::event::StopReason;
 use crate::run::machine::{Command, Selection};
 use crate::run::question::{Answer, Question};
-use crate::run::state::{PhaseState, State};
+use crate::run::state::State;
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, Default, Args)]
@@ -80,11 +80,15 @@ fn parse_skip(text: &str) -> Result<(PhaseId, String), String> {
 /// Arguments of `retry`.
 #[derive(Debug, Clone, Args)]
 pub struct RetryArgs {
-    /// The phase; without it the one that failed.
-    pub phase: Option<PhaseId>,
+    /// The phase, or one step of it; without it the phase that failed.
+    #[arg(value_name = "PHASE[/STEP]")]
+    pub part: Option<String>,
     /// All its steps, not only from the first that has not succeeded.
     #[arg(long)]
     pub from_start: bool,
+    /// A playbook on the hosts alone that failed or could not be reached, where the profile allows that.
+    #[arg(long, conflicts_with = "from_start")]
+    pub failed_hosts: bool,
 }
 
 /// Arguments of `skip`.
@@ -158,6 +162,7 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
     let selection = Selection { only: args.only.clone(), from: args.from.clone(), to: args.to.clone() };
     check_selection(&setup, &project, &plan, &selection, args)?;
     if !args.yes {
+        super::retry::review_stale(common, &setup, &project, &plan, args.new)?;
         review(common, &plan)?;
     }
     warn_of_logout(args.foreground);
@@ -237,24 +242,13 @@ pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
     let found =
         setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))?;
     let state = State { plan: plan.clone(), ..found.state };
-    let failed = |phase: &&crate::install::plan::PlanPhase| {
-        matches!(state.phase_state(phase), PhaseState::Failed | PhaseState::Interrupted | PhaseState::Stopped)
-    };
-    let phase = match &args.phase {
-        Some(phase) if plan.phase(phase.as_str()).is_none() => {
-            return Err(Failure::usage(format!("there is no phase '{phase}'; the phases are {}", phase_names(&plan))));
-        }
-        Some(phase) => phase.clone(),
-        None => match plan.phases.iter().find(failed) {
-            Some(phase) => phase.id.clone(),
-            None => return Err(Failure::usage("no phase has failed; name the phase to run again")),
-        },
-    };
+    let command = super::retry::command(args, &state)?;
+    super::retry::announce(common, &state)?;
     let opened = setup.open_run(&project, plan, secrets, Opening::default()).await?;
     if opened.client.engine().working && opened.joined {
         return Err(busy(&opened));
     }
-    opened.client.send(Command::Retry { phase, from_start: args.from_start });
+    opened.client.send(command);
     finish(follow(opened, common, beforehand(&setup), false).await?)
 }
 
@@ -285,7 +279,9 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
     let command = Command::Skip { phase: args.phase.clone(), reason: args.reason.clone() };
     if opened.client.engine().working && opened.joined {
         // What runs goes on; when its turn comes, the phase is passed over.
-        return tell(opened.client, command).await;
+        tell(opened.client, command).await?;
+        note("it is recorded; the run goes on: mosip-setup attach");
+        return Ok(Exit::Done);
     }
     // Nothing starts by this: neither before nor after.
     opened.client.send(Command::Settle);
@@ -294,18 +290,22 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
     finish(follow(opened, common, None, false).await?)
 }
 
-/// Sends one command to an engine at work and waits until it was taken in.
-async fn tell(mut client: Client, command: Command) -> Outcome {
+/// Sends one command and waits until it was taken in; then lets go of the engine.
+///
+/// # Errors
+/// The command cannot be followed, or the engine ended.
+pub async fn tell(mut client: Client, command: Command) -> Result<(), Failure> {
     let number = client.send(command);
     loop {
         match client.next().await {
             Some(Update::Accepted(taken)) if taken == number => {
-                note("it is recorded; the run goes on: mosip-setup attach");
-                return Ok(Exit::Done);
+                let mut rest = client.close();
+                while rest.recv().await.is_some() {}
+                return Ok(());
             }
             Some(Update::Rejected(message)) => return Err(Failure::usage(message)),
             Some(Update::Ended(Some(message))) => return Err(Failure { exit: Exit::CannotWrite, message, problems: Vec::new() }),
-            Some(Update::Ended(None)) | None => return Ok(Exit::Done),
+            Some(Update::Ended(None)) | None => return Err(Failure::usage("the engine ended before it heard of this; say it again")),
             _ => {}
         }
     }
@@ -469,7 +469,7 @@ fn ask_for(question: &Question, secret: bool) -> Option<String> {
 }
 
 fn ask_question(question: &Question) -> Option<Answer> {
-    let hint = match (question.optional(), question.is_secret()) {
+    let hint = match (question.optional(), question.takes_text()) {
         (Some(meaning), _) => format!(" (empty: leave it open: {meaning})"),
         (None, false) => " (yes or no)".to_owned(),
         (None, true) => String::new(),
@@ -494,7 +494,11 @@ pub fn finish(followed: Followed) -> Outcome {
     if let Some(message) = followed.rejected {
         return Err(Failure::usage(message));
     }
-    let preflight = |state: &State| state.gates.values().any(|gate| !gate.blocking.is_empty()) && state.running().is_none();
+    // What a check holds back is a preflight that failed; what a need holds back, a phase that cannot be done.
+    let preflight = |state: &State| {
+        let last = state.gates.values().max_by_key(|gate| gate.at);
+        last.is_some_and(|gate| gate.held.is_none()) && state.running().is_none()
+    };
     Ok(match followed.reason {
         StopReason::Idle => Exit::Done,
         StopReason::Failed => Exit::PhaseFailed,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::attempt::Ended;
 use super::background::Log;
-use super::executor::Executor;
+use super::executor::{Allowed, Executor};
 use super::server::{Asked, Asking, Hub, Listening, ends};
 use crate::adapters::journal::{Journal, JournalError};
 use crate::install::check::Finding;
@@ -19,10 +19,8 @@ use crate::install::ids::{PhaseId, StepRef};
 use crate::install::plan::Plan;
 use crate::run::event::{Event, Outcome, Progress, StopReason};
 use crate::run::machine::{Command, Effect, Input, Machine};
+use crate::run::question::Question;
 use crate::run::state::{FoldError, State};
-
-/// Why a step counts as cut off.
-pub(super) const NO_TRACE: &str = "neither its process nor its exit record was found";
 
 /// How long an engine that was just started waits for somebody to tell it what to do.
 const FIRST: Duration = Duration::from_secs(30);
@@ -101,6 +99,8 @@ pub(super) struct Driver {
     pub user: String,
     /// The engine's own identity, for `engine_started`.
     pub boot: String,
+    /// Why the step that the journal shows as running was cut off, should it have left no record.
+    pub lost: String,
     /// Where front ends are met.
     pub hub: Arc<Hub>,
     pub log: Arc<Log>,
@@ -167,7 +167,8 @@ impl Driver {
 
     async fn work(&mut self, asking: &mut mpsc::Receiver<Asking>) -> Result<(), EngineError> {
         let (told_sender, mut told) = mpsc::unbounded_channel::<Told>();
-        self.recover(&told_sender);
+        let asked = self.recover(&told_sender);
+        self.perform_all(asked, &told_sender)?;
         self.show();
         let mut viewers = self.hub.viewers();
         let mut since = Instant::now();
@@ -292,8 +293,10 @@ impl Driver {
             Told::Progress(step, attempt, progress) => {
                 self.mood.progress += 1;
                 let count = self.mood.progress;
-                self.hub.publish(|published| drop(published.progress.insert(step, (count, attempt, progress))));
-                return Ok(());
+                let prompt = progress.prompt.clone();
+                let reference = step.clone();
+                self.hub.publish(|published| drop(published.progress.insert(reference, (count, attempt, progress))));
+                self.machine.handle(&self.state, Input::Prompted { step, attempt, prompt })
             }
             Told::Input(input, findings) => {
                 let phase = match &input {
@@ -327,7 +330,8 @@ impl Driver {
     /// Publishes how things stand.
     fn show(&mut self) {
         let working = self.machine.is_working();
-        if working {
+        // A step that asks something at its terminal is at work and waits.
+        if working && !self.state.questions.iter().any(Question::is_prompt) {
             self.mood.halted = None;
         }
         let halted = self.mood.halted.map(|reason| (self.mood.halts, reason));
@@ -340,7 +344,7 @@ impl Driver {
     }
 
     fn ended(&self, step: StepRef, attempt: u32, ended: Option<Ended>) -> Input {
-        let interrupted = || Outcome::Interrupted { reason: NO_TRACE.into() };
+        let interrupted = || Outcome::Interrupted { reason: self.lost.clone() };
         let mut ended = ended.unwrap_or_else(|| Ended { outcome: interrupted(), took_ms: 0, log_bytes: 0 });
         if let Outcome::Stopped { by } = &mut ended.outcome
             && by.is_empty()
@@ -351,13 +355,13 @@ impl Driver {
     }
 
     /// A step that the journal shows as running is adopted: its runner may still be at work, or have left its record.
-    fn recover(&mut self, told: &mpsc::UnboundedSender<Told>) {
-        let Some((step, record)) = self.state.running() else { return };
-        if self.state.questions.iter().any(|question| question.step == *step) {
-            return;
-        }
+    fn recover(&mut self, told: &mpsc::UnboundedSender<Told>) -> Vec<Effect> {
+        let Some((step, record)) = self.state.at_work() else { return Vec::new() };
         let (step, attempt) = (step.clone(), record.attempts);
         self.machine.handle(&self.state, Input::Adopted { step: step.clone(), attempt });
+        // What it asks is known before the first command comes: that may be the answer.
+        let prompt = self.executor.asked(&step, attempt);
+        let asked = self.machine.handle(&self.state, Input::Prompted { step: step.clone(), attempt, prompt });
         let (executor, told, plan) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()));
         tokio::spawn(async move {
             let (sender, reference) = (told.clone(), step.clone());
@@ -365,6 +369,7 @@ impl Driver {
             let ended = executor.adopt(&plan, &step, attempt, progress).await;
             let _ = told.send(Told::Ended(step, attempt, ended));
         });
+        asked
     }
 
     fn record(&mut self, event: Event) -> Result<(), EngineError> {
@@ -383,11 +388,15 @@ impl Driver {
                 Effect::Record(event) => self.record(*event)?,
                 Effect::JudgeGate(phase) => self.judge_gate(phase, told),
                 Effect::JudgeNeed(step) => self.judge_need(step, told),
-                Effect::Execute { step, attempt, destroys } => self.execute(step, attempt, destroys, told),
-                Effect::KeepSecret { field, value } => {
+                Effect::Execute { step, attempt, destroys, hosts } => self.execute(step, attempt, Allowed { destroys, hosts }, told),
+                Effect::KeepSecret { question, field, value } => {
                     if let Err(error) = self.executor.keep_secret(&field, &value) {
-                        self.mood.rejected = Some(error);
-                        return Ok(());
+                        return self.not_kept(question, error);
+                    }
+                }
+                Effect::Type { question, step, attempt, number, text } => {
+                    if let Err(error) = self.executor.answer(&step, attempt, number, &text) {
+                        return self.not_kept(question, error);
                     }
                 }
                 Effect::Cancel { now } => {
@@ -401,6 +410,13 @@ impl Driver {
                 Effect::Reject(message) => self.mood.rejected = Some(message),
             }
         }
+        Ok(())
+    }
+
+    /// An answer went nowhere: its question stays open, and nothing that would have followed it is done.
+    fn not_kept(&mut self, question: String, error: String) -> Result<(), EngineError> {
+        self.machine.handle(&self.state, Input::NotKept { question });
+        self.mood.rejected = Some(error);
         Ok(())
     }
 
@@ -428,12 +444,12 @@ impl Driver {
         });
     }
 
-    fn execute(&self, step: StepRef, attempt: u32, destroys: Vec<String>, told: &mpsc::UnboundedSender<Told>) {
+    fn execute(&self, step: StepRef, attempt: u32, allowed: Allowed, told: &mpsc::UnboundedSender<Told>) {
         let (executor, told, plan) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()));
         tokio::spawn(async move {
             let (sender, reference) = (told.clone(), step.clone());
             let progress = Box::new(move |progress| drop(sender.send(Told::Progress(reference.clone(), attempt, progress))));
-            let ended = executor.execute(&plan, &step, attempt, destroys, progress).await;
+            let ended = executor.execute(&plan, &step, attempt, allowed, progress).await;
             let _ = told.send(Told::Ended(step, attempt, Some(ended)));
         });
     }

@@ -12,8 +12,10 @@ use super::background::{self, Log};
 use super::client::{Client, Missed, Update};
 use super::driver::{Driver, EngineError, Mood};
 use super::executor::Executor;
+use super::lost;
 use super::server::{Asked, Asking, Hub, Listening};
 use super::setup::{Holder, Setup, SetupError, changed_fields};
+use crate::adapters::host_boot;
 use crate::adapters::journal::Journal;
 use crate::adapters::paths::{self, RunPaths, SitePaths};
 use crate::adapters::place;
@@ -238,7 +240,7 @@ impl Setup {
         let redactor = Redactor::new(secrets.values().map(ExposeSecret::expose_secret)).ok();
         let log = Arc::new(Log::new(run.root().join("engine.log"), redactor));
         let executor = Arc::new(Executor::new(self.ports.clone(), site.clone(), run.clone(), secrets));
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default();
+        let lost = lost::reason(&state, &site.runner_lock());
         let (hub, asking) = Hub::new(run.id(), log.clone());
         let rehearsed = self.rehearsed.clone();
         let observe = move |plan: &Plan| {
@@ -253,7 +255,8 @@ impl Setup {
             executor,
             lock,
             user: self.user.clone(),
-            boot,
+            boot: host_boot::id(),
+            lost,
             hub: hub.clone(),
             log,
             patience: patience(std::env::var(IDLE_VARIABLE).ok().as_deref()),
@@ -297,8 +300,7 @@ impl Setup {
         }
         let Some(mut state) = state else { return Err(EngineError::from(crate::run::state::FoldError::NoBeginning).into()) };
         // Under a process the plan stays as it is; a question is no process.
-        let busy = state.running().is_some_and(|(step, _)| state.questions.iter().all(|question| question.step != *step));
-        if state.plan != plan && !busy {
+        if state.plan != plan && state.at_work().is_none() {
             let changed = changed_fields(&state.plan, &plan);
             let recorded = journal.append(self.ports.clock.now(), Event::PlanChanged { plan: Box::new(plan), changed })?;
             state.apply(&recorded).map_err(EngineError::from)?;

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::attempt::{Reading, append_progress};
+use super::attempt::{Reading, append_progress, trouble};
+use super::prompter::plain_text;
+use super::prompting::Asking;
 use super::runner::create_private;
+use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
-use crate::install::profile::Prompt;
+use crate::run::detail::Detail;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
 
@@ -35,10 +38,8 @@ const MAX_LINE: usize = 4 * 1024 * 1024;
 pub struct Pump {
     /// The child's output.
     pub output: Output,
-    /// Where answers are typed.
-    pub input: Option<File>,
-    /// Prompts answered.
-    pub prompts: Vec<Prompt>,
+    /// Sees to prompts, where the child has a terminal.
+    pub asking: Option<Asking>,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -47,6 +48,8 @@ pub struct Pump {
     pub redactor: Arc<Redactor>,
     /// How stdout is understood.
     pub reading: Reading,
+    /// Tells in detail what the step does.
+    pub teller: Teller,
     /// Set when the child has ended.
     pub exited: Arc<AtomicBool>,
 }
@@ -68,6 +71,10 @@ pub struct Pumped {
     pub recent: Vec<String>,
     /// What a plan would destroy without the operator's consent.
     pub destroys: Vec<String>,
+    /// Those of them that failed while an earlier apply made them.
+    pub tainted: Vec<String>,
+    /// How many prompts of the attempt were put to the operator so far.
+    pub prompts: u32,
     /// The output could not be kept.
     pub error: Option<String>,
 }
@@ -137,25 +144,25 @@ impl Pump {
         let (mut clean, mut transformed) = (Vec::with_capacity(128 * 1024), Vec::new());
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
-        let mut typed = String::new();
-        let mut answered = vec![0_u32; self.prompts.len()];
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
+        let mut last_heard: Option<Instant> = None;
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
-            let patience = if waiting { PARTIAL_AFTER } else { Duration::from_millis(200) };
+            let patience = if waiting || self.asking.is_some() { PARTIAL_AFTER } else { Duration::from_millis(200) };
             match self.output.look(&mut buffer, patience) {
                 Ok(Look::Bytes(number, length)) => {
                     quiet_since = Instant::now();
                     let bytes = &buffer[..length];
                     if number == 0 {
-                        if self.input.is_some() {
-                            self.answer(bytes, &mut typed, &mut answered, &mut pumped);
+                        if let Some(asking) = &mut self.asking {
+                            asking.heard(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
                             Reader::Playbook(playbook) => {
                                 lines.feed(bytes, |line| playbook.line(line));
+                                self.tell_playbook(playbook);
                                 streams[0].feed(bytes, &mut clean);
                             }
                             Reader::Terraform(root) => {
@@ -167,7 +174,7 @@ impl Pump {
                             Reader::Inventory(_) => {}
                             Reader::Save(file) => {
                                 if let Err(error) = file.write_all(bytes) {
-                                    pumped.error.get_or_insert(format!("the output cannot be saved: {error}"));
+                                    pumped.error.get_or_insert(trouble("the output cannot be saved", &error).message);
                                 }
                             }
                         }
@@ -178,7 +185,10 @@ impl Pump {
                         streams[1].feed(bytes, &mut clean);
                     }
                 }
-                Ok(Look::Quiet) => streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean)),
+                Ok(Look::Quiet) => {
+                    streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean));
+                    self.ask(&mut streams[0], &mut clean);
+                }
                 Ok(Look::End) => break,
                 Err(error) => {
                     pumped.error = Some(format!("the output cannot be read: {error}"));
@@ -188,6 +198,10 @@ impl Pump {
             self.keep(&mut clean, &mut tail, &mut pumped);
             if last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && self.progress(&mut reader) {
                 last_progress = Some(Instant::now());
+            }
+            if last_heard.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+                self.teller.hear();
+                last_heard = Some(Instant::now());
             }
             if self.exited.load(Ordering::Acquire) {
                 let since = *exited_at.get_or_insert_with(Instant::now);
@@ -202,11 +216,22 @@ impl Pump {
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
             lines.finish(|line| playbook.line(line));
+            self.tell_playbook(playbook);
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
         self.keep(&mut clean, &mut tail, &mut pumped);
+        self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
+        if let Some(asking) = self.asking.take() {
+            pumped.prompts = asking.number();
+            if let Some(text) = asking.missed().first() {
+                pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
+            }
+            if let Some(wrong) = asking.wrong() {
+                pumped.error.get_or_insert_with(|| wrong.clone());
+            }
+        }
         pumped
     }
 
@@ -216,7 +241,7 @@ impl Pump {
         }
         if let Err(error) = self.log.write_all(clean) {
             // The child is not ended for this: losing an apply is worse than losing its log.
-            pumped.error.get_or_insert(format!("the log cannot be written: {error}"));
+            pumped.error.get_or_insert(trouble("the log cannot be written", &error).message);
         }
         let from = clean.len().saturating_sub(TAIL);
         tail.extend_from_slice(&clean[from..]);
@@ -224,6 +249,20 @@ impl Pump {
             tail.drain(..tail.len() - TAIL);
         }
         clean.clear();
+    }
+
+    /// Tells what the output of a playbook says: all of it where Ansible tells nothing itself, else only where failures are printed.
+    fn tell_playbook(&mut self, playbook: &mut Playbook) {
+        let (seen, printed) = (playbook.take_seen(), playbook.take_printed());
+        if seen.is_empty() && printed.is_empty() {
+            return;
+        }
+        if !self.teller.hear() {
+            self.teller.tell(seen);
+        }
+        // The line is not written yet, so it stands behind what the log has now.
+        let log = self.log.metadata().map_or(0, |metadata| metadata.len());
+        self.teller.tell(printed.into_iter().map(|one| Detail::Printed { name: one.task, host: one.host, line: one.begins, log }));
     }
 
     /// Writes where the step stands; says whether there was anything to write.
@@ -242,32 +281,21 @@ impl Pump {
         true
     }
 
-    /// Types the answer to a prompt that stands at the end of the output. Only exact text is answered.
-    fn answer(&mut self, bytes: &[u8], typed: &mut String, answered: &mut [u32], pumped: &mut Pumped) {
-        typed.push_str(&plain_text(bytes));
-        if let Some(newline) = typed.rfind('\n') {
-            typed.drain(..=newline);
+    /// Sees to prompts: types an answer that has come, and asks where the child waits.
+    fn ask(&mut self, stream: &mut Stream<'_>, clean: &mut Vec<u8>) {
+        let Some(asking) = &mut self.asking else { return };
+        let mut learnt = None;
+        let typed = asking.reply(|secret| learnt = self.redactor.with(secret).ok());
+        if let Some(redactor) = learnt {
+            stream.learn(redactor.clone());
+            self.redactor = Arc::new(redactor);
         }
-        let shown = typed.trim_end();
-        for (prompt, count) in self.prompts.iter().zip(answered) {
-            if shown.is_empty() || !shown.ends_with(prompt.text.trim_end()) {
-                continue;
-            }
-            *count += 1;
-            if *count > prompt.times {
-                pumped
-                    .error
-                    .get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
-                return;
-            }
-            if let Some(input) = &mut self.input
-                && let Err(error) = input.write_all(format!("{}\n", prompt.answer).as_bytes())
-            {
-                pumped.error.get_or_insert(format!("the prompt '{}' could not be answered: {error}", prompt.text));
-            }
-            typed.clear();
-            return;
+        if let Some(typed) = typed
+            && typed.hidden.is_some()
+        {
+            clean.extend_from_slice(b"(answered by the operator, not shown)\n");
         }
+        asking.quiet(&self.redactor);
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
@@ -292,31 +320,9 @@ impl Pump {
             (Reader::Terraform(root), Reading::Terraform { destroys }) => {
                 pumped.lines = root.errors().iter().map(|line| self.redactor.text(line)).collect();
                 pumped.destroys = root.destroys().iter().filter(|address| !destroys.contains(address)).cloned().collect();
+                pumped.tainted = root.tainted().iter().filter(|address| pumped.destroys.contains(address)).cloned().collect();
             }
             _ => {}
         }
     }
-}
-
-/// Text without colours and other terminal sequences.
-fn plain_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => {
-                if characters.next_if_eq(&'[').is_some() {
-                    for next in characters.by_ref() {
-                        if ('@'..='~').contains(&next) {
-                            break;
-                        }
-                    }
-                }
-            }
-            '\r' => {}
-            other => plain.push(other),
-        }
-    }
-    plain
 }

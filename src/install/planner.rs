@@ -10,8 +10,8 @@ use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
-use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, SshSpec, Step, StepKind, WriteSpec};
+use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
+use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -167,7 +167,18 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
+            settled: self.settled(),
         }
+    }
+
+    fn settled(&self) -> BTreeMap<FieldId, Settled> {
+        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
+        let entry = |field: &super::field::Field| Settled {
+            label: field.label.clone(),
+            by: field.settled_by.clone(),
+            cost: field.hard_to_change.clone(),
+        };
+        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -274,6 +285,10 @@ impl Planner<'_> {
         let key = format!("check.{}", check.id);
         let mut check = check.clone();
         check.remedy = self.expand(&key, &check.remedy);
+        if let Some(fix) = &mut check.fix {
+            fix.does = self.expand(&key, &fix.does);
+            fix.script = self.expand(&key, &fix.script);
+        }
         match &mut check.kind {
             CheckKind::Certificate { chain, key: private, names, .. } => {
                 *chain = self.path(&key, chain);
@@ -286,7 +301,7 @@ impl Planner<'_> {
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
-            CheckKind::Dns { records } => {
+            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
                     let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
                     *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
@@ -297,6 +312,18 @@ impl Planner<'_> {
                 *address = address.as_ref().map(|address| self.expand(&key, address));
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
+            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
+                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+            }
+            CheckKind::Charts { index, file, .. } => {
+                *index = self.expand(&key, index);
+                *file = self.path(&key, file);
+            }
+            CheckKind::PortsFree { udp, udp_fields, .. } => {
+                for field in std::mem::take(udp_fields) {
+                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
+                }
+            }
             _ => {}
         }
         check
@@ -308,7 +335,15 @@ impl Planner<'_> {
         let present: Vec<_> =
             self.profile.phases.iter().filter(|other| self.site.holds(other.when.as_ref())).map(|other| other.id.clone()).collect();
         let known = |list: &[super::ids::PhaseId]| list.iter().filter(|id| present.contains(id)).cloned().collect();
-        let reads: BTreeMap<FieldId, String> = phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        let mut reads: BTreeMap<FieldId, String> =
+            phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        for name in &phase.reads_advanced {
+            // An empty table says as much as none, and leaves the digests of a site without such settings as they were.
+            let knobs = self.site.advanced.get(name).filter(|knobs| !knobs.is_empty());
+            if let (Some(knobs), Ok(id)) = (knobs, format!("advanced.{name}").parse::<FieldId>()) {
+                reads.insert(id, self.digest(knobs));
+            }
+        }
         let steps: Vec<PlanStep> = phase
             .steps
             .iter()
@@ -322,10 +357,38 @@ impl Planner<'_> {
             needs: known(&phase.needs),
             after: known(&phase.after),
             reads,
+            names: self.named(phase),
             expect_minutes: phase.expect_minutes,
             skip: phase.skip.clone(),
             steps,
         }
+    }
+
+    /// The answers that the steps of a phase and the files they write name, with their digests.
+    fn named(&self, phase: &Phase) -> BTreeMap<FieldId, String> {
+        let mut texts: Vec<String> = Vec::new();
+        for step in phase.steps.iter().filter(|step| self.site.holds(step.when.as_ref())) {
+            texts.extend(step_texts(step));
+            let StepKind::Write(which) = &step.action else { continue };
+            let written = |file: &&FileSpec| match which {
+                WriteSpec::All(_) => true,
+                WriteSpec::Targets(targets) => targets.contains(&file.target),
+            };
+            texts.extend(self.profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).filter(written).flat_map(file_texts));
+        }
+        let mut named = BTreeMap::new();
+        while let Some(text) = texts.pop() {
+            if let Some((source, _)) = self.source_path(&text) {
+                let source = self.profile.sources.iter().find(|(id, _)| id.as_str() == source);
+                texts.extend(source.map(|(_, source)| source.checkout.clone()));
+            }
+            texts.extend(self.profile.derive.iter().filter(|(name, _)| names(&text).contains(name)).map(|(_, text)| text.clone()));
+            let fields = names(&text).into_iter().map(|name| name.strip_prefix("secret.").map_or(name.clone(), str::to_owned));
+            for field in fields.filter_map(|name| self.profile.field(&name)) {
+                named.insert(field.id.clone(), self.digest(&self.read(&field.id)));
+            }
+        }
+        named
     }
 
     /// What a phase reads of a field: its value, or the reference to the secret.
@@ -342,11 +405,8 @@ impl Planner<'_> {
             env.insert("KUBECONFIG".into(), self.path(&key, kubeconfig));
         }
         let (action, title) = self.action(&key, step, dir.as_deref(), files, &mut env);
-        let prompts = step
-            .prompts
-            .iter()
-            .map(|prompt| super::profile::Prompt { answer: self.expand(&key, &prompt.answer), ..prompt.clone() })
-            .collect();
+        let prompts = step.prompts.iter().filter(|prompt| self.site.holds(prompt.when.as_ref())).cloned().collect::<Vec<_>>();
+        let prompts = prompts.into_iter().map(|prompt| self.prompt(&key, prompt)).collect();
         let mut planned = PlanStep {
             id: step.id.clone(),
             title: step.title.clone().unwrap_or(title),
@@ -366,8 +426,20 @@ impl Planner<'_> {
             Action::Write { paths } => files.iter().filter(|file| paths.contains(&file.path)).collect(),
             _ => Vec::new(),
         };
-        planned.digest = self.digest(&(&planned, written, reads));
+        // How it may be repeated does not change what it does.
+        let mut what = planned.clone();
+        if let Action::Ansible { limit_retry, .. } = &mut what.action {
+            *limit_retry = false;
+        }
+        planned.digest = self.digest(&(&what, written, reads));
         planned
+    }
+
+    fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {
+        let script = prompt.script.as_ref().map(|script| self.path(key, script));
+        // As written in the script it is looked for as it stands there, before anything is filled in.
+        let written = prompt.script.is_some().then(|| prompt.written().to_owned());
+        Prompt { text: self.expand(key, &prompt.text), answer: self.expand(key, &prompt.answer), when: None, script, written, ..prompt }
     }
 
     fn action(
@@ -446,7 +518,7 @@ impl Planner<'_> {
             let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
             each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
         });
-        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
+        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model, limit_retry: spec.limit_retry }
     }
 
     fn ssh(&mut self, key: &str, spec: &SshSpec) -> Action {
@@ -471,6 +543,43 @@ impl Planner<'_> {
         mac.update(&serde_json::to_vec(value).unwrap_or_default());
         mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// The texts of a step that are filled in.
+fn step_texts(step: &Step) -> Vec<String> {
+    let mut texts: Vec<String> = step.env.values().chain(&step.dir).chain(&step.kubeconfig).cloned().collect();
+    texts.extend(step.prompts.iter().flat_map(|prompt| [prompt.text.clone(), prompt.answer.clone()]));
+    match &step.action {
+        StepKind::Command(argv) => texts.extend(argv.iter().cloned()),
+        StepKind::Ansible(spec) => texts.extend(spec.limit.iter().chain(&spec.arguments).cloned()),
+        StepKind::Ssh(spec) => texts.extend(std::iter::once(&spec.command).chain(&spec.save).cloned()),
+        StepKind::Ask(spec) => texts.extend([spec.text.clone(), spec.detail.clone()]),
+        StepKind::Terraform(_) | StepKind::Write(_) | StepKind::Wait(_) | StepKind::Check(_) => {}
+    }
+    texts
+}
+
+/// The texts of a file that are filled in.
+fn file_texts(file: &FileSpec) -> Vec<String> {
+    fn values(value: &toml::Value, texts: &mut Vec<String>) {
+        match value {
+            toml::Value::String(text) => texts.push(text.clone()),
+            toml::Value::Array(list) => list.iter().for_each(|value| values(value, texts)),
+            toml::Value::Table(table) => table.values().for_each(|value| values(value, texts)),
+            _ => {}
+        }
+    }
+    let mut texts = vec![file.target.clone()];
+    match &file.origin {
+        FileOrigin::Create { text } => texts.push(text.clone()),
+        FileOrigin::Copy { from } => texts.push(from.clone()),
+        FileOrigin::Once { unless, .. } => texts.push(unless.clone()),
+        FileOrigin::Edit(edit) => {
+            edit.set.values().chain(edit.add.values()).for_each(|value| values(value, &mut texts));
+            texts.extend(edit.section.values().map(|section| section.line.clone()));
+        }
+    }
+    texts
 }
 
 /// `~` and `~/…` with the operator's home folder.

@@ -15,13 +15,13 @@ use rustix::process::Signal;
 use crate::stage::{is_alive, signal};
 use crate::support::{PROGRAM, Place};
 
-struct Attempt {
-    place: Place,
-    spec: AttemptSpec,
+pub struct Attempt {
+    pub place: Place,
+    pub spec: AttemptSpec,
 }
 
 impl Attempt {
-    fn new(script: &str) -> Self {
+    pub fn new(script: &str) -> Self {
         let place = Place::new();
         let spec = AttemptSpec {
             dir: place.path("attempt"),
@@ -36,54 +36,63 @@ impl Attempt {
         Self { place, spec }
     }
 
-    fn reading(mut self, reading: Reading) -> Self {
+    pub fn reading(mut self, reading: Reading) -> Self {
         self.spec.commands[0].reading = reading;
         self
     }
 
-    fn secrets(mut self, secrets: &[&str]) -> Self {
+    pub fn secrets(mut self, secrets: &[&str]) -> Self {
         self.spec.secrets = secrets.iter().map(|secret| (*secret).to_owned()).collect();
         self
     }
 
-    fn on_terminal(mut self, prompts: &[(&str, &str, u32)]) -> Self {
-        let prompt = |(text, answer, times): &(&str, &str, u32)| Prompt { text: (*text).into(), answer: (*answer).into(), times: *times };
+    pub fn on_terminal(self, prompts: &[(&str, &str, u32)]) -> Self {
+        let prompt = |(text, answer, times): &(&str, &str, u32)| Prompt {
+            text: (*text).into(),
+            answer: (*answer).into(),
+            times: *times,
+            ..Prompt::default()
+        };
+        self.answering(prompts.iter().map(prompt).collect())
+    }
+
+    pub fn answering(mut self, prompts: Vec<Prompt>) -> Self {
         self.spec.terminal = Terminal::Pty;
-        self.spec.prompts = prompts.iter().map(prompt).collect();
+        self.spec.prompts = prompts;
         self
     }
 
-    fn start(&self) -> Child {
+    pub fn start(&self) -> Child {
         let mut command = self.place.command(PROGRAM);
         let mut runner = command.arg("__attempt").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         runner.stdin.take().unwrap().write_all(&serde_json::to_vec(&self.spec).unwrap()).unwrap();
         runner
     }
 
-    fn end(&self, mut runner: Child) -> Ended {
+    pub fn end(&self, mut runner: Child) -> Ended {
         let mut said = String::new();
         runner.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert!(runner.wait().unwrap().success(), "{said}");
         read_exit(&self.spec.dir).expect("an exit record")
     }
 
-    fn run(&self) -> Ended {
+    pub fn run(&self) -> Ended {
         self.end(self.start())
     }
 
-    fn failure(&self) -> Failure {
+    pub fn failure(&self) -> Failure {
         match self.run().outcome {
             Outcome::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.spec.dir.join("output.log")).unwrap()).into_owned()
     }
 
     /// A pipe that a command of the attempt writes its number into.
-    fn pipe(&self, name: &str) -> PathBuf {
+    pub fn pipe(&self, name: &str) -> PathBuf {
         let path = self.place.path(name);
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
@@ -105,14 +114,14 @@ fn bash(script: &str) -> CommandSpec {
     CommandSpec { argv, dir: None, env: BTreeMap::new(), reading: Reading::Plain, shown: None }
 }
 
-fn script_in(attempt: &mut Attempt, script: &str) {
+pub fn script_in(attempt: &mut Attempt, script: &str) {
     let path = attempt.place.path("script");
     fs::write(&path, script).unwrap();
     attempt.spec.commands[0].argv = vec!["bash".into(), path.display().to_string()];
 }
 
 /// An attempt whose log shows the name of a script and not the script.
-fn scripted(script: &str) -> Attempt {
+pub fn scripted(script: &str) -> Attempt {
     let mut attempt = Attempt::new("");
     script_in(&mut attempt, script);
     attempt
@@ -186,7 +195,7 @@ fn an_orphan_that_holds_the_pipe_does_not_hold_the_run() {
 }
 
 /// Starts an attempt whose script writes to `$PIPE` when it is ready, and waits for that.
-fn ready(script: &str, reading: Reading) -> (Attempt, Child, i32) {
+pub fn ready(script: &str, reading: Reading) -> (Attempt, Child, i32) {
     let mut attempt = Attempt::new("").reading(reading);
     let pipe = attempt.pipe("ready");
     script_in(&mut attempt, script);
@@ -237,7 +246,7 @@ fn a_command_that_ignores_a_stop_is_killed_after_its_grace() {
 }
 
 /// Waits until a file has a text; there is nothing to wait on but the file.
-fn wait_for_text(path: &Path, text: &str) {
+pub fn wait_for_text(path: &Path, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(15);
     while !fs::read_to_string(path).unwrap_or_default().contains(text) {
         assert!(Instant::now() < deadline, "{} has no {text:?}", path.display());
@@ -348,6 +357,53 @@ fn a_prompt_that_comes_too_often_is_not_answered_again() {
     assert!(attempt.log().contains("first=4711") && attempt.log().contains("second open"), "{}", attempt.log());
     let attempt = scripted(script).on_terminal(&[("Code:", "4711", 2)]);
     assert_eq!(attempt.run().outcome, Outcome::Done);
+}
+
+fn whole_line(text: &str, answer: &str) -> Prompt {
+    Prompt { text: text.into(), answer: answer.into(), whole_line: true, required: true, ..Prompt::default() }
+}
+
+#[test]
+fn a_question_in_lines_of_its_own_is_answered_after_the_last_of_them() {
+    let script = "echo 'Valid SSL? (Y/n) '; echo 'Y: with a certificate'; echo \"n: without one\"; read -p '' flag; echo \"flag=$flag\"\n\
+                  echo -e '\\e[1mDone? (y/n)\\e[0m'; read answer; echo \"answer=$answer\"";
+    let attempt = scripted(script).answering(vec![whole_line("n: without one", "Y"), whole_line("Done? (y/n)", "y")]);
+    assert_eq!(attempt.run().outcome, Outcome::Done, "{}", attempt.log());
+    assert!(attempt.log().contains("flag=Y") && attempt.log().contains("answer=y"), "{}", attempt.log());
+}
+
+#[test]
+fn a_script_that_kills_its_parent_kills_the_shell_before_it_alone() {
+    let mut attempt = Attempt::new("").answering(vec![Prompt { text: "Ready? ".into(), answer: "n".into(), ..Prompt::default() }]);
+    let path = attempt.place.path("inner");
+    fs::write(&path, "read -p 'Ready? ' yn; if [ $yn != Y ]; then kill -9 $(ps --pid $$ -oppid=); exit; fi").unwrap();
+    let line = format!("bash {}; exit $?", path.display());
+    attempt.spec.commands[0].argv = vec!["bash".into(), "-c".into(), line];
+    let failure = attempt.failure();
+    assert_eq!(failure.signal, Some(9), "{failure:?}");
+    assert!(attempt.log().contains("Ready? n"), "{}", attempt.log());
+}
+
+#[test]
+fn a_decline_that_nobody_was_asked_for_is_no_success() {
+    let must = |text: &str| Prompt { text: text.into(), answer: "Y".into(), required: true, ..Prompt::default() };
+    let attempt = scripted("echo 'nothing to do'").answering(vec![must("All data will be lost. Are you sure?(Y/n)")]);
+    let failure = attempt.failure();
+    assert!(failure.message.contains("without asking 'All data will be lost"), "{}", failure.message);
+    let attempt = scripted("read -p 'Sure?(Y/n)' yn; test $yn = Y && echo loaded").answering(vec![must("Sure?(Y/n)")]);
+    assert_eq!(attempt.run().outcome, Outcome::Done);
+    assert!(attempt.log().contains("loaded"));
+}
+
+#[test]
+fn a_prompt_after_long_work_is_answered_and_not_one_keystroke_earlier() {
+    // What is typed ahead would be read by the first `read`, which must find nothing.
+    let script = "for i in 1 2 3 4 5 6; do read -t 0.2 early && echo \"typed ahead: $early\"; echo working $i; done\n\
+                  read -p 'Region : ' region; echo \"region=[$region]\"; read -p 'Address : ' address; echo \"address=$address\"";
+    let attempt = scripted(script).on_terminal(&[("Region : ", "", 1), ("Address : ", "http://a.b:9000", 1)]);
+    assert_eq!(attempt.run().outcome, Outcome::Done);
+    let log = attempt.log();
+    assert!(!log.contains("typed ahead") && log.contains("region=[]") && log.contains("address=http://a.b:9000"), "{log}");
 }
 
 #[test]
