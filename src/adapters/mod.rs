@@ -23,4 +23,5 @@ pub mod sources;
 pub mod ssh;
 pub mod terraform;
 pub mod tools;
+mod tunnel;
 pub mod user;

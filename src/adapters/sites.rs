@@ -372,7 +372,7 @@ fn machine_items(machine: &DraftMachine) -> Vec<(String, Item)> {
         ("roles".to_owned(), value(roles)),
         ("address".to_owned(), value(machine.address.as_str())),
     ];
-    for (key, text) in [("public_address", &machine.public_address), ("user", &machine.user)] {
+    for (key, text) in [("public_address", &machine.public_address), ("user", &machine.user), ("jump", &machine.jump)] {
         items.extend(text.as_deref().map(|text| (key.to_owned(), value(text))));
     }
     items

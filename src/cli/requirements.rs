@@ -192,11 +192,11 @@ fn table(part: &Part, text: &mut String) {
         .collect();
     // No column is narrower than its longest word, unless there is no room for that either.
     let word = |cell: &String| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
-    let least: Vec<usize> =
-        (0..count).map(|column| part.rows.iter().map(|row| word(&row[column])).max().unwrap_or(0).min(30)).collect();
+    let least: Vec<usize> = (0..count).map(|column| part.rows.iter().map(|row| word(&row[column])).max().unwrap_or(0).min(30)).collect();
     let mut widths = wanted;
     while widths.iter().sum::<usize>() > room {
-        let widest = |spare: bool| (0..count).filter(|column| !spare || widths[*column] > least[*column]).max_by_key(|column| widths[*column]);
+        let widest =
+            |spare: bool| (0..count).filter(|column| !spare || widths[*column] > least[*column]).max_by_key(|column| widths[*column]);
         let Some(column) = widest(true).or_else(|| widest(false)) else { break };
         widths[column] -= 1;
     }

@@ -119,7 +119,14 @@ impl RealProbe {
 }
 
 pub(super) fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
-    Login { address: login.address, port, user: &login.user, key: Path::new(&login.key), known_hosts: Path::new(&login.known_hosts) }
+    Login {
+        address: login.address,
+        port,
+        user: &login.user,
+        key: Path::new(&login.key),
+        known_hosts: Path::new(&login.known_hosts),
+        jump: login.jump.as_ref(),
+    }
 }
 
 fn ask_machine(

@@ -182,10 +182,7 @@ const CASES: &[Case] = &[
         how: "it answers SERVFAIL to everything",
         on: Fault(&["dns", "mode", "servfail"]),
         off: Fault(&["dns", "mode", "answer"]),
-        findings: &[
-            ("unknown", "dns.internal", "name:activemq.sandbox.example.org"),
-            ("warn", "machine.dns", "machine:vm1"),
-        ],
+        findings: &[("unknown", "dns.internal", "name:activemq.sandbox.example.org"), ("warn", "machine.dns", "machine:vm1")],
         together: false,
     },
     Case {
@@ -256,7 +253,7 @@ const MACHINES: [(&str, &str); 6] = [
     ("wg-bastion", "\"bastion\""),
 ];
 
-fn site() -> String {
+fn site(of: &str, line: &str) -> String {
     let mut text = "schema = 1\nid = \"lab-0001\"\nprofile = \"turing-rke2\"\ndomain = \"sandbox.example.org\"\ninstallation_name = \"sandbox\"\n\
          public_api_address = \"192.0.2.10\"\nwireguard_endpoint = \"192.0.2.20\"\nwireguard_network = \"10.77.0.0/24\"\nssh_user = \"ubuntu\"\n\
          certificate_chain = \"~/certificates/fullchain.pem\"\ncertificate_key = \"~/certificates/privkey.pem\"\nrancher_base = \"~/rancher\"\n"
@@ -264,7 +261,8 @@ fn site() -> String {
     for (name, roles) in MACHINES {
         let address = HOSTS.iter().find(|(host, _)| *host == name).unwrap().1;
         let public = if matches!(name, "mosip-nginx" | "wg-bastion") { "public_address = \"192.0.2.20\"\n" } else { "" };
-        let _ = write!(text, "[[machine]]\nname = \"{name}\"\nroles = [{roles}]\naddress = \"{address}\"\n{public}");
+        let further = if name == of { format!("{line}\n") } else { String::new() };
+        let _ = write!(text, "[[machine]]\nname = \"{name}\"\nroles = [{roles}]\naddress = \"{address}\"\n{public}{further}");
     }
     text + "[secret]\nrancher_bootstrap_password = \"file:~/password\"\n[source.kit]\npath = \"/home/ubuntu/source\"\n"
 }
@@ -275,28 +273,36 @@ fn wanted(case: &Case) -> Findings {
     case.findings.iter().map(|(verdict, check, target)| ((*verdict).into(), (*check).into(), (*target).into())).collect()
 }
 
-struct Stage {
-    lab: Lab,
+/// A deployment node with the kit and a site of six machines.
+pub struct Stage {
+    pub lab: Lab,
     /// What is not green without any fault: the lab has no way out to the internet.
     healthy: Findings,
 }
 
 impl Stage {
+    /// With every host key recorded, and what is not green without any fault.
     fn up() -> Self {
+        let mut stage = Self::with("", "");
+        stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
+        stage.healthy = stage.findings(0);
+        let blocks = stage.healthy.iter().filter(|(verdict, ..)| verdict != "warn").count();
+        assert_eq!(blocks, 0, "{:?}", stage.healthy);
+        stage
+    }
+
+    /// With a further line for one machine; no host key is recorded yet.
+    pub fn with(machine: &str, line: &str) -> Self {
         let lab = Lab::with(&MACHINES.map(|(name, _)| name), &[]);
         let script = format!(
             "set -e; umask 077; cp -r /srv/kit ~/source; cd ~/source; git init -q -b main; git add -A -f\n\
              git -c user.name=lab -c user.email=lab@example.org commit -q -m kit; printf '%s' 'Lab-Canary/bootstrap' >~/password\n\
              cat >~/site.toml <<'END'\n{}END\n",
-            site()
+            site(machine, line)
         );
         lab.sh(&script).expect(0);
-        let mut stage = Self { lab, healthy: Findings::new() };
+        let stage = Self { lab, healthy: Findings::new() };
         stage.run(&["fetch"]).expect(0);
-        stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
-        stage.healthy = stage.findings(0);
-        let blocks = stage.healthy.iter().filter(|(verdict, ..)| verdict != "warn").count();
-        assert_eq!(blocks, 0, "{:?}", stage.healthy);
         stage
     }
 
@@ -307,7 +313,7 @@ impl Stage {
         self.lab.argv("deployment-node", &[], &words)
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
+    pub fn run(&self, arguments: &[&str]) -> Done {
         let argv = self.argv(arguments);
         Done::of(Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()))
     }
@@ -316,7 +322,11 @@ impl Stage {
     fn findings(&self, code: i32) -> Findings {
         let report: Value = serde_json::from_str(&self.run(&["check", "--json"]).expect(code).out).unwrap();
         let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
-        let open = report["findings"].as_array().unwrap().iter().filter(|finding| !matches!(finding["verdict"].as_str(), Some("pass" | "skipped")));
+        let open = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| !matches!(finding["verdict"].as_str(), Some("pass" | "skipped")));
         open.map(|finding| (text(finding, "verdict"), text(finding, "check"), text(finding, "target"))).collect()
     }
 
@@ -352,7 +362,9 @@ impl Watch {
             }
             // `fail     CHECK on TARGET, TARGET`; what follows is indented.
             let verdict = line.split(' ').next().unwrap_or_default().to_owned();
-            if let (true, Some((check, targets))) = (matches!(verdict.as_str(), "fail" | "warn" | "unknown"), line[verdict.len()..].split_once(" on ")) {
+            if let (true, Some((check, targets))) =
+                (matches!(verdict.as_str(), "fail" | "warn" | "unknown"), line[verdict.len()..].split_once(" on "))
+            {
                 let targets = targets.trim().split(", ").map(|target| (verdict.clone(), check.trim().to_owned(), target.to_owned()));
                 first.extend(targets);
             }
@@ -399,7 +411,8 @@ fn each_fault_gives_its_findings_and_no_other_and_turns_green_below_watch() {
         let said = watch.end();
         turned_green(&said, &wanted(case));
         // Rounds in which nothing changes say nothing: no block is there twice.
-        let repeated = wanted(case).iter().filter(|(verdict, check, target)| said.contains(&format!("{verdict:8} {check} on {target}"))).count();
+        let repeated =
+            wanted(case).iter().filter(|(verdict, check, target)| said.contains(&format!("{verdict:8} {check} on {target}"))).count();
         assert_eq!(repeated, 0, "{}: {said}", case.name);
     }
     assert_eq!(stage.findings(0), stage.healthy, "all faults are repaired");

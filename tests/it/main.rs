@@ -12,6 +12,7 @@ mod terminal;
 #[allow(dead_code)]
 mod plan_builder;
 #[allow(dead_code)]
+mod ssh_ways;
 mod stage;
 
 mod architecture;
