@@ -141,7 +141,7 @@ struct Connection {
     /// When everything must be over.
     end: Instant,
     /// The way there, where it leads through a jump host; it ends with the connection.
-    _tunnel: Option<Tunnel>,
+    tunnel: Option<Tunnel>,
 }
 
 fn failure(kind: LoginFailureKind, detail: impl Into<String>) -> LoginFailure {
@@ -220,7 +220,7 @@ fn connect(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<
     })?;
     let key = session.host_key().and_then(|(blob, _)| known_hosts::host_key(blob));
     let key = key.ok_or_else(|| failure(LoginFailureKind::NotSsh, format!("{place} presents no host key that can be read")))?;
-    Ok(Connection { session, key, stream, watchdog, known, end, _tunnel: tunnel })
+    Ok(Connection { session, key, stream, watchdog, known, end, tunnel })
 }
 
 /// Fetches a machine's host key and compares it with the site's known hosts; no login.
@@ -286,6 +286,21 @@ pub fn run_heard(
         }
         Err(error) => Err(explain(&error)),
     }
+}
+
+/// Logs in; gives the session, its socket and what leads there. From here on nothing watches over it but its user.
+///
+/// # Errors
+/// Whatever kept the login from succeeding, told apart by cause.
+pub(super) fn open(
+    login: &Login<'_>,
+    limits: &Limits,
+    canceller: &Canceller,
+) -> Result<(Session, TcpStream, Option<Tunnel>), LoginFailure> {
+    let connection = connect(login, limits, canceller)?;
+    trusted(&connection, login)?;
+    authenticate(&connection, login)?;
+    Ok((connection.session, connection.stream, connection.tunnel))
 }
 
 fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailure> {

@@ -10,15 +10,16 @@ use tokio::time::Instant;
 
 use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, Target};
 use crate::install::facts::TcpAnswer;
-use crate::install::ids::{CheckId, PhaseId};
+use crate::install::ids::{CheckId, MachineName, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
-use crate::install::judge;
+use crate::install::judge::{self, Tried};
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
+use crate::install::reach;
 
 use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 
-/// Machines asked at the same time.
-pub const MACHINES_AT_ONCE: usize = 16;
+/// Machines asked at the same time; fewer log in at the same time.
+pub const MACHINES_AT_ONCE: usize = 128;
 
 /// Names asked at the same time.
 const NAMES_AT_ONCE: usize = 32;
@@ -145,6 +146,7 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
         side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
         side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
         side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(path_jobs(request, &active, probe), 1),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -238,6 +240,38 @@ async fn machine_job(plan: &Plan, machine: &PlanMachine, checks: Vec<&CheckSpec>
     }
 }
 
+// --- paths: one question for all ---
+
+fn path_jobs<'a>(request: &'a CheckRequest<'_>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let plan = request.plan;
+    let checks: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_about_paths()).collect();
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    // A machine that cannot be asked is said to be so by another check of it, where there is one.
+    let others: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| judge::needs_login(&check.kind)).collect();
+    let told: BTreeSet<Target> = others.iter().flat_map(|check| judge::targets(check, plan)).collect();
+    vec![Box::pin(async move {
+        let asked = |check: &CheckSpec, path: &reach::Path| {
+            request.pairs.as_ref().is_none_or(|pairs| pairs.contains(&(check.id.clone(), path.target())))
+        };
+        let wanted = reach::request(&checks, plan, &asked, |machine| ssh_login(plan, machine));
+        let told = |name: &MachineName| told.contains(&Target::Machine(name.clone()));
+        match probe.ask(ProbeQuestion::Reach(wanted)).await {
+            ProbeAnswer::Reach(answer) => {
+                judge::reach(&checks, plan, Tried { answer: &answer, begun: &request.begun, asked: &asked, told: &told })
+            }
+            other => {
+                let reason = not_answered(other);
+                let all = |check: &&'a CheckSpec| {
+                    request.targets(check).into_iter().map(|target| judge::unknown(check, target, &reason)).collect::<Vec<_>>()
+                };
+                checks.iter().flat_map(all).collect()
+            }
+        }
+    })]
+}
+
 fn not_answered(answer: ProbeAnswer) -> String {
     match answer {
         ProbeAnswer::Failed(reason) => reason,
@@ -299,7 +333,10 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
 // --- the deployment node ---
 
 fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let local = active.iter().copied().filter(|check| !check.kind.is_per_machine() && !matches!(check.kind, CheckKind::Dns { .. }));
+    let local = active
+        .iter()
+        .copied()
+        .filter(|check| !check.kind.is_per_machine() && !check.kind.is_about_paths() && !matches!(check.kind, CheckKind::Dns { .. }));
     local.map(|check| -> Job<'a> { Box::pin(async move { vec![local_finding(plan, check, probe).await] }) }).collect()
 }
 

@@ -14,6 +14,7 @@ use crate::install::facts::{
     TcpAnswer, ToolFacts, UserFacts,
 };
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, MendOrder, SshLogin};
+use crate::install::reach::{ReachAnswer, ReachRequest};
 use crate::run::event::Progress;
 
 /// A future that can be sent between threads.
@@ -106,6 +107,8 @@ pub enum ProbeQuestion {
     },
     /// An HTTP request.
     Http(HttpRequest),
+    /// Paths from machine to machine, through listeners that are gone afterwards.
+    Reach(ReachRequest),
 }
 
 /// The answer to a question.
@@ -136,6 +139,8 @@ pub enum ProbeAnswer {
     Tcp(TcpAnswer),
     /// To `Http`.
     Http(HttpAnswer),
+    /// To `Reach`.
+    Reach(ReachAnswer),
     /// The question could not be answered at all; why.
     Failed(String),
 }

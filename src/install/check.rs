@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::field::Condition;
 use super::fix::Fix;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, RoleId, SourceId};
+use super::reach::PortUse;
 
 /// What a finding that is not green means for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -312,6 +313,25 @@ pub enum CheckKind {
         #[serde(default)]
         insecure: bool,
     },
+    // --- from machine to machine ---
+    /// Ports that must be open from machines to machines; one finding for each path.
+    PortsBetween {
+        /// Roles of the machines that connect; `local` is the deployment node.
+        from: Vec<RoleId>,
+        /// Roles of the machines they connect to.
+        to: Vec<RoleId>,
+        /// The ports, and what they are for.
+        ports: Vec<PortUse>,
+    },
+    /// Large packets pass from machines to machines; one finding for each pair.
+    PathMtu {
+        /// Roles of the machines that send; `local` is the deployment node.
+        from: Vec<RoleId>,
+        /// Roles of the machines they send to.
+        to: Vec<RoleId>,
+        /// Least size of a packet that must pass, bytes.
+        min: u32,
+    },
     // --- machines, over SSH ---
     /// SSH login with the site's user and key.
     Login {},
@@ -397,6 +417,12 @@ impl CheckKind {
                 | Self::RemoteCommand { .. }
                 | Self::TcpReachable { .. }
         )
+    }
+
+    /// Whether it looks at paths from machine to machine.
+    #[must_use]
+    pub fn is_about_paths(&self) -> bool {
+        matches!(self, Self::PortsBetween { .. } | Self::PathMtu { .. })
     }
 
     /// The name as a profile writes it.

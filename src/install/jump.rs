@@ -8,7 +8,7 @@ use super::planner::{shell_quote, ssh_options};
 use super::site::Machine;
 
 /// A jump host; it listens on port 22 and lets the SSH key in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Jump {
     /// Its address.
     pub address: Ipv4Addr,

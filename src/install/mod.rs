@@ -17,6 +17,7 @@ pub mod problem;
 pub mod profile;
 pub mod profile_reader;
 pub mod profile_rules;
+pub mod reach;
 mod relations;
 pub mod requirements;
 pub mod site;

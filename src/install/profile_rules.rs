@@ -11,6 +11,7 @@ use super::plan::FileFormat;
 use super::planner::unknown_names;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
+use super::reach::LOCAL;
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -220,6 +221,7 @@ impl Rules<'_> {
                 CheckKind::Http { url, address, .. } => texts.extend(std::iter::once(url).chain(address).map(String::as_str)),
                 CheckKind::LocalUser { writable } => texts.extend(writable.iter().map(String::as_str)),
                 CheckKind::RemoteCommand { command, .. } => texts.push(command),
+                CheckKind::PortsBetween { from, to, .. } | CheckKind::PathMtu { from, to, .. } => self.paths(&key, check, from, to),
                 _ => {}
             }
             for text in texts {
@@ -245,6 +247,32 @@ impl Rules<'_> {
         }
         if let Some(what) = super::fix::destroys(&fix.script) {
             self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
+        }
+    }
+
+    fn paths(&mut self, key: &str, check: &super::check::CheckSpec, from: &[super::ids::RoleId], to: &[super::ids::RoleId]) {
+        for role in from.iter().filter(|role| role.as_str() != LOCAL) {
+            self.role_exists(&format!("{key}.from"), role.as_str());
+        }
+        to.iter().for_each(|role| self.role_exists(&format!("{key}.to"), role.as_str()));
+        for (name, empty) in [("from", from.is_empty()), ("to", to.is_empty())] {
+            if empty {
+                self.problem(&format!("{key}.{name}"), "name at least one role");
+            }
+        }
+        if !check.roles.is_empty() {
+            self.problem(&format!("{key}.roles"), "this kind has `from` and `to` instead");
+        }
+        if self.profile.role(LOCAL).is_some() {
+            self.problem(&format!("{key}.from"), "a role is called 'local', which means the deployment node here");
+        }
+        if let CheckKind::PortsBetween { ports, .. } = &check.kind {
+            if ports.is_empty() {
+                self.problem(&format!("{key}.ports"), "name at least one port");
+            }
+            for one in ports.iter().filter(|one| one.tcp.is_some() == one.udp.is_some()) {
+                self.problem(&format!("{key}.ports"), format!("'{}' needs either tcp or udp", one.purpose));
+            }
         }
     }
 

@@ -129,7 +129,7 @@ const CASES: &[Case] = &[
         how: "packets to the port are dropped, as by a firewall",
         on: Fault(&["port-closed", "obs-node", "6443"]),
         off: Fault(&["port-open", "obs-node", "6443"]),
-        findings: &[("fail", "ports.reach.observation", "machine:obs-node")],
+        findings: &[("fail", "ports.reach.observation", "local→obs-node:6443/tcp")],
         together: true,
     },
     Case {

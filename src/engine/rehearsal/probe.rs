@@ -1,7 +1,7 @@
 //! Facts of a rehearsal: recorded ones for machines and network, real ones for the scratch folder.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,10 +14,11 @@ use crate::engine::real_probe::RealProbe;
 use crate::install::check::CheckKind;
 use crate::install::facts::{
     CommandFacts, DiskFacts, DnsAnswer, DnsOutcome, HostKey, HostKeyAnswer, HttpAnswer, LoginFailure, LoginFailureKind, MachineAnswer,
-    MachineFacts, MendFacts, ModuleState, TcpAnswer, ToolFacts, UserFacts,
+    MachineFacts, MendFacts, ModuleState, Protocol, TcpAnswer, ToolFacts, UserFacts,
 };
 use crate::install::inquiry::{MachineWants, MendOrder};
 use crate::install::plan::Plan;
+use crate::install::reach::{ListenState, Path, PathAnswer, ReachAnswer, ReachHost, ReachRequest, What};
 
 const FACTS: &str = include_str!("../../../assets/rehearsal/facts.json");
 
@@ -141,6 +142,9 @@ impl RehearsalProbe {
                 let body = recorded.http.iter().find(|(part, _)| request.url.contains(part.as_str())).map(|(_, body)| body.clone());
                 ProbeAnswer::Http(HttpAnswer::Answer { status: 200, body: body.unwrap_or_default(), location: None })
             }
+            ProbeQuestion::Reach(request) => {
+                ProbeAnswer::Reach(paths(request, self.has(Fault::PortClosed), self.has(Fault::HostDown), &is_fault_machine))
+            }
             ProbeQuestion::User { .. } | ProbeQuestion::SshKey { .. } | ProbeQuestion::Certificate { .. } | ProbeQuestion::Layout(_) => {
                 return None;
             }
@@ -163,6 +167,37 @@ impl RehearsalProbe {
         };
         DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
     }
+}
+
+/// A matrix in which all is open, but what is rehearsed: the firewall between two machines drops what is for the pod network.
+fn paths(request: &ReachRequest, closed: bool, down: bool, is_fault_machine: &dyn Fn(&IpAddr) -> bool) -> ReachAnswer {
+    let gone = |address: Ipv4Addr| down && is_fault_machine(&IpAddr::V4(address));
+    let mut answer = ReachAnswer::default();
+    let first = request.machines.iter().find(|machine| !machine.targets.is_empty()).map(|machine| machine.login.name.clone());
+    for machine in &request.machines {
+        let host = if gone(machine.address) {
+            Err(LoginFailure { kind: LoginFailureKind::NotReachable, detail: "no route to host (rehearsed)".into() })
+        } else {
+            let listens = machine.listen.iter().map(|(protocol, port)| (*protocol, *port, ListenState::Bound)).collect();
+            Ok(ReachHost { tool: Some("python3".into()), listens, stayed: true })
+        };
+        answer.hosts.push((machine.login.name.clone(), host));
+        if gone(machine.address) {
+            continue;
+        }
+        for target in machine.targets.iter().filter(|target| !gone(target.address)) {
+            let blocked = closed && is_fault_machine(&IpAddr::V4(target.address)) && Some(&machine.login.name) == first.as_ref();
+            let said = match target.what {
+                What::Mtu(_) => PathAnswer::Mtu(1500),
+                What::Port(Protocol::Udp, _) if blocked => PathAnswer::Silent,
+                What::Port(..) => PathAnswer::Open(1),
+            };
+            answer.paths.push((Path { from: Some(machine.login.name.clone()), to: target.to.clone(), what: target.what }, said));
+        }
+    }
+    let local = request.local.iter().filter(|target| !gone(target.address));
+    answer.paths.extend(local.map(|target| (Path { from: None, to: target.to.clone(), what: target.what }, PathAnswer::Open(1))));
+    answer
 }
 
 fn said(text: &str) -> CommandFacts {
@@ -197,7 +232,10 @@ impl Probe for RehearsalProbe {
             }),
             None => self.real.ask(question),
             Some(answer) => {
-                let waits = matches!(question, ProbeQuestion::Machine { .. } | ProbeQuestion::Dns { .. } | ProbeQuestion::Tool { .. });
+                let waits = matches!(
+                    question,
+                    ProbeQuestion::Machine { .. } | ProbeQuestion::Dns { .. } | ProbeQuestion::Tool { .. } | ProbeQuestion::Reach(_)
+                );
                 let pause = if waits { self.pause } else { Duration::ZERO };
                 Box::pin(async move {
                     tokio::time::sleep(pause).await;

@@ -138,6 +138,9 @@ pub fn targets(check: &CheckSpec, plan: &Plan) -> Vec<Target> {
     if check.kind.is_per_machine() {
         return machines(check, plan).map(|machine| Target::Machine(machine.name.clone())).collect();
     }
+    if check.kind.is_about_paths() {
+        return crate::install::reach::paths(check, plan).iter().map(crate::install::reach::Path::target).collect();
+    }
     let CheckKind::Dns { records } = &check.kind else { return vec![Target::Local] };
     let mut names: Vec<Target> = Vec::new();
     for record in records {
