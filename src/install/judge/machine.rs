@@ -115,7 +115,7 @@ fn sudo_problem(facts: &MachineFacts) -> Option<Judgement> {
             let user = facts.user.as_deref().unwrap_or("the user");
             let observed = format!("`sudo -n true` as {user} fails: {}", if said.is_empty() { "no reason given" } else { said });
             let remedy = format!("Let an administrator add a file below /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL");
-            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(remedy))
+            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(remedy).alone())
         }
         None => Some(Judgement::unknown("sudo could not be tried", expected)),
     }
