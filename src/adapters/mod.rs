@@ -32,5 +32,6 @@ pub mod sources;
 pub mod ssh;
 pub mod terraform;
 pub mod tools;
+mod tunnel;
 pub mod user;
 pub mod waiting;

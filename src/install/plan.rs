@@ -9,6 +9,7 @@ use super::check::CheckSpec;
 use super::field::Field;
 use super::helm::HelmSpec;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
+use super::jump::Jump;
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
 use super::site::{SecretRef, SourceOverride};
 
@@ -85,6 +86,9 @@ pub struct PlanMachine {
     pub user: String,
     /// The path of the SSH key, `~` resolved.
     pub key: String,
+    /// The jump host that leads to it.
+    #[serde(default)]
+    pub jump: Option<Jump>,
 }
 
 /// A phase of a plan.
