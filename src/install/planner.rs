@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::check::{CheckKind, CheckSpec, DnsRecord};
+use super::check::{CheckKind, CheckSpec};
 use super::field::FieldKind;
 use super::helm::HelmSpec;
 use super::ids::FieldId;
@@ -318,14 +318,14 @@ impl Planner<'_> {
             }
             CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
             CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
+                argv.iter_mut().for_each(|word| *word = self.expand(&key, word));
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
             CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
-                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
-                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
+                    let texts = [&mut record.name, &mut record.address].into_iter().chain(&mut record.alias_of);
+                    texts.for_each(|text| *text = self.expand(&key, text));
                 }
             }
             CheckKind::Http { url, address, .. } => {
@@ -334,16 +334,14 @@ impl Planner<'_> {
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
             CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
-                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+                urls.iter_mut().for_each(|url| *url = self.expand(&key, url))
             }
             CheckKind::Charts { index, file, .. } => {
                 *index = self.expand(&key, index);
                 *file = self.path(&key, file);
             }
             CheckKind::PortsFree { udp, udp_fields, .. } => {
-                for field in std::mem::take(udp_fields) {
-                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
-                }
+                udp.extend(std::mem::take(udp_fields).iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
             }
             _ => {}
         }

@@ -16,6 +16,7 @@ mod ssh_ways;
 mod stage;
 
 mod architecture;
+mod bad_input;
 mod callback;
 mod crash;
 mod docs;
@@ -31,6 +32,7 @@ mod machine;
 mod machine_again;
 mod machine_laws;
 mod mini_kit;
+mod profile_guards;
 mod profile_mutation;
 mod prompts;
 mod rehearse;

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use mosip_setup::engine::client::Update;
 use mosip_setup::install::change::{Change, FileChange};
-use mosip_setup::install::check::{Finding, Target, Verdict};
+use mosip_setup::install::check::{Cause, Finding, Target, Verdict};
 use mosip_setup::install::ids::{CheckId, StepRef};
 use mosip_setup::install::plan::Plan;
 use mosip_setup::install::planner::{self, Place};
@@ -173,7 +173,7 @@ pub fn finding(check: &str, target: &str, verdict: Verdict, observed: &str) -> F
         remedy: spec.remedy.clone(),
         guards: spec.guards.clone(),
         ignored: None,
-        cause: None,
+        cause: observed.contains("host key").then_some(Cause::HostKeyUnknown),
     }
 }
 
