@@ -10,6 +10,7 @@ pub mod ids;
 pub mod inquiry;
 pub mod interpolate;
 pub mod judge;
+mod named;
 pub mod plan;
 pub mod planner;
 pub mod problem;

@@ -7,8 +7,8 @@ use regex::Regex;
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
 use super::interpolate::secrets;
+use super::named::unknown_names;
 use super::plan::FileFormat;
-use super::planner::unknown_names;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
 

@@ -14,13 +14,17 @@ mod plan_builder;
 #[allow(dead_code)]
 mod stage;
 
+mod again;
+mod answers;
 mod architecture;
 mod callback;
 mod crash;
+mod crash_matrix;
 mod docs;
 mod harness;
 mod journal_format;
 mod kit;
+mod lab_matrix;
 mod lab_run;
 mod leftover;
 mod machine;
