@@ -267,6 +267,17 @@ pub fn run_heard(
     }
 }
 
+/// Logs in; gives the session and its socket. From here on nothing watches over it but its user.
+///
+/// # Errors
+/// Whatever kept the login from succeeding, told apart by cause.
+pub(super) fn open(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<(Session, TcpStream), LoginFailure> {
+    let connection = connect(login, limits, canceller)?;
+    trusted(&connection, login)?;
+    authenticate(&connection, login)?;
+    Ok((connection.session, connection.stream))
+}
+
 fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailure> {
     let place = format!("{}:{}", login.address, login.port);
     let key = &connection.key;

@@ -8,11 +8,11 @@ use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
 use super::common::{self, Common, Failure, Outcome, note};
-use super::{check, fetch, new, plan, profiles, rehearse, render, run, screen, shell, site, watch};
+use super::{check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
-use crate::engine::{rehearsal, runner};
+use crate::engine::{helm_guard, rehearsal, runner};
 use crate::exit::Exit;
 
 /// Installs MOSIP from one terminal: asks for the site, checks every machine, and drives Ansible, Terraform and Helm while you watch.
@@ -43,6 +43,8 @@ pub enum Verb {
     Site(site::SiteArgs),
     /// List, show and check profiles
     Profiles(profiles::ProfilesArgs),
+    /// Say what the network and VM teams must provide: machines, ports, DNS records, certificates, ways out
+    Requirements(requirements::RequirementsArgs),
     /// Run the preflight: every check, all findings in one pass
     Check(check::CheckArgs),
     /// Show phases, commands and file differences; touches nothing
@@ -107,6 +109,7 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             runtime.block_on(acme_hook::run(&challenge))?;
             Ok(Some(Exit::Done))
         }
+        Some(helm_guard::VERB) => std::process::exit(helm_guard::run(rest)?),
         Some(rehearsal::VERB) => {
             let (speed, path) =
                 (rest.first().and_then(|speed| speed.parse().ok()).unwrap_or(1.0), rest.get(1).map(String::as_str).unwrap_or_default());
@@ -124,6 +127,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::New(args)) => return new::run(args, common),
         Some(Verb::Site(args)) => return site::run(args, common),
         Some(Verb::Profiles(args)) => return profiles::run(args, common),
+        Some(Verb::Requirements(args)) => return requirements::run(args, common),
         Some(Verb::Plan(args)) => return plan::run(args, common),
         Some(Verb::Render(args)) => return render::run(args, common),
         Some(Verb::Check(args)) => check_site(args, common).await,

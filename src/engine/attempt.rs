@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::install::helm::HelmSpec;
 use crate::install::profile::{Prompt, Terminal};
 use crate::run::event::{Failure, Outcome, Progress};
 
@@ -34,6 +35,9 @@ pub struct AttemptSpec {
     pub terminal: Terminal,
     /// Prompts answered.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded.
+    #[serde(default)]
+    pub helm: Option<HelmSpec>,
     /// Values to remove from everything that is kept.
     pub secrets: Vec<String>,
     /// Files to remove when the attempt has ended.

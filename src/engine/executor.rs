@@ -248,6 +248,7 @@ impl Executor {
             commands,
             terminal: step.terminal,
             prompts,
+            helm: step.helm.clone(),
             secrets: secrets.values().map(|value| value.expose_secret().to_owned()).collect(),
             remove,
             known_issues: self.site.known_issues(),

@@ -8,6 +8,7 @@ pub mod client;
 mod diagnosis;
 pub mod driver;
 pub mod executor;
+pub mod helm_guard;
 pub mod host_keys;
 mod leftover;
 mod lost;

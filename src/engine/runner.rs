@@ -19,6 +19,7 @@ use super::attempt::{
     read_holder, reserve_exit, take_lock, trouble, write_exit, write_holder,
 };
 use super::diagnosis::explain;
+use super::helm_guard;
 use super::leftover;
 use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
@@ -148,6 +149,12 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
         let teller = Teller::new(&spec.dir, redactor.clone());
         let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
+        if let Some(helm) = &spec.helm {
+            match helm_guard::install(&spec.dir, helm, &program) {
+                Ok(path) => drop(env.insert("PATH".to_owned(), path)),
+                Err(error) => return failed(format!("{}: {error}", spec.dir.display()), "check that the disk is not full"),
+            }
+        }
         let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
         // A note that cannot be written only means that what is left is not found.
         drop(leftover::note(&spec.lock, 0, &spec.dir, &command.reading));

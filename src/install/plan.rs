@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::Field;
+use super::helm::HelmSpec;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
 use super::site::{SecretRef, SourceOverride};
@@ -135,6 +136,9 @@ pub struct PlanStep {
     pub terminal: Terminal,
     /// Prompts answered for it.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: u32,
     /// What it does.
@@ -287,6 +291,23 @@ impl PlanStep {
             Action::Ssh { commands, .. } => commands.iter().cloned().map(line).collect(),
             Action::Write { .. } | Action::Wait { .. } | Action::Ask { .. } | Action::Check { .. } => Vec::new(),
         }
+    }
+}
+
+impl PlanStep {
+    /// What is done to its commands that their own lines do not show: prompts answered, calls of `helm` changed. One line each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let answer = |prompt: &Prompt| {
+            let shown = match (prompt.answer.contains("${secret."), prompt.answer.is_empty()) {
+                (true, _) => "a secret",
+                (false, true) => "Enter alone",
+                (false, false) => prompt.answer.as_str(),
+            };
+            format!("answers '{}' with {shown}", prompt.text.trim())
+        };
+        let guarded = self.helm.iter().flat_map(HelmSpec::lines);
+        self.prompts.iter().map(answer).chain(guarded).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
+use super::helm::HelmSpec;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand};
 use super::named;
@@ -292,7 +293,7 @@ impl Planner<'_> {
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
-            CheckKind::Dns { records } => {
+            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
                     let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
                     *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
@@ -303,6 +304,18 @@ impl Planner<'_> {
                 *address = address.as_ref().map(|address| self.expand(&key, address));
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
+            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
+                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+            }
+            CheckKind::Charts { index, file, .. } => {
+                *index = self.expand(&key, index);
+                *file = self.path(&key, file);
+            }
+            CheckKind::PortsFree { udp, udp_fields, .. } => {
+                for field in std::mem::take(udp_fields) {
+                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
+                }
+            }
             _ => {}
         }
         check
@@ -373,6 +386,7 @@ impl Planner<'_> {
             on_retry: step.on_retry,
             terminal: step.terminal,
             prompts,
+            helm: step.helm.as_ref().map(|helm| self.helm(&key, helm)),
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
             digest: String::new(),
@@ -391,6 +405,14 @@ impl Planner<'_> {
         planned.digest =
             if secrets.is_empty() { self.digest(&(&what, written, reads)) } else { self.digest(&(&what, written, reads, secrets)) };
         planned
+    }
+
+    fn helm(&mut self, key: &str, helm: &HelmSpec) -> HelmSpec {
+        let mut helm = helm.clone();
+        for word in helm.release.iter_mut().flat_map(|rule| &mut rule.add) {
+            *word = self.expand(key, word);
+        }
+        helm
     }
 
     fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {

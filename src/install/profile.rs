@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::{Condition, Field};
+use super::helm::HelmSpec;
 use super::ids::{CheckId, FieldId, PhaseId, ProfileId, RoleId, SourceId, StepId};
 
 /// The schema version this program reads.
@@ -320,6 +321,8 @@ pub struct Step {
     pub terminal: Terminal,
     /// Prompts answered for it: exact text → answer.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded; none: it is the real one.
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: Option<u32>,
     /// What it does.

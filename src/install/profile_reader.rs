@@ -366,6 +366,7 @@ impl Reader {
             "on_retry",
             "terminal",
             "prompts",
+            "helm",
             "slow_after_minutes",
         ];
         let (head, rest) = split(&entry.table, &common);
@@ -384,6 +385,7 @@ impl Reader {
             on_retry: head.on_retry,
             terminal: head.terminal,
             prompts: head.prompts,
+            helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
             action,
         })
@@ -487,6 +489,8 @@ struct StepHead {
     terminal: Terminal,
     #[serde(default)]
     prompts: Vec<Prompt>,
+    #[serde(default)]
+    helm: Option<super::helm::HelmSpec>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
 }

@@ -6,11 +6,13 @@ use regex::Regex;
 
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
+use super::helm::HelmSpec;
 use super::interpolate::secrets;
-use super::named::unknown_names;
+use super::known_names::unknown_names;
 use super::plan::FileFormat;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
+use super::reach::LOCAL;
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -231,12 +233,21 @@ impl Rules<'_> {
                         self.problem(&format!("{key}.argv"), "must not be empty");
                     }
                 }
-                CheckKind::Dns { records } => {
+                CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                     texts.extend(records.iter().flat_map(|record| [record.name.as_str(), record.address.as_str()]))
                 }
                 CheckKind::Http { url, address, .. } => texts.extend(std::iter::once(url).chain(address).map(String::as_str)),
                 CheckKind::LocalUser { writable } => texts.extend(writable.iter().map(String::as_str)),
                 CheckKind::RemoteCommand { command, .. } => texts.push(command),
+                CheckKind::PortsBetween { from, to, .. } | CheckKind::PathMtu { from, to, .. } => self.paths(&key, check, from, to),
+                CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => texts.extend(urls.iter().map(String::as_str)),
+                CheckKind::PortsFree { udp_fields, .. } => udp_fields.iter().for_each(|field| self.field_exists(&key, field.as_str())),
+                CheckKind::Charts { index, file, .. } => {
+                    texts.push(index);
+                    if !self.profile.files.iter().any(|known| known.target == *file) {
+                        self.problem(&format!("{key}.file"), format!("the profile writes no file '{file}'"));
+                    }
+                }
                 _ => {}
             }
             for text in texts {
@@ -262,6 +273,32 @@ impl Rules<'_> {
         }
         if let Some(what) = super::fix::destroys(&fix.script) {
             self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
+        }
+    }
+
+    fn paths(&mut self, key: &str, check: &super::check::CheckSpec, from: &[super::ids::RoleId], to: &[super::ids::RoleId]) {
+        for role in from.iter().filter(|role| role.as_str() != LOCAL) {
+            self.role_exists(&format!("{key}.from"), role.as_str());
+        }
+        to.iter().for_each(|role| self.role_exists(&format!("{key}.to"), role.as_str()));
+        for (name, empty) in [("from", from.is_empty()), ("to", to.is_empty())] {
+            if empty {
+                self.problem(&format!("{key}.{name}"), "name at least one role");
+            }
+        }
+        if !check.roles.is_empty() {
+            self.problem(&format!("{key}.roles"), "this kind has `from` and `to` instead");
+        }
+        if self.profile.role(LOCAL).is_some() {
+            self.problem(&format!("{key}.from"), "a role is called 'local', which means the deployment node here");
+        }
+        if let CheckKind::PortsBetween { ports, .. } = &check.kind {
+            if ports.is_empty() {
+                self.problem(&format!("{key}.ports"), "name at least one port");
+            }
+            for one in ports.iter().filter(|one| one.tcp.is_some() == one.udp.is_some()) {
+                self.problem(&format!("{key}.ports"), format!("'{}' needs either tcp or udp", one.purpose));
+            }
         }
     }
 
@@ -363,6 +400,24 @@ impl Rules<'_> {
         }
     }
 
+    fn helm(&mut self, key: &str, step: &Step, helm: &HelmSpec) {
+        if !matches!(step.action, StepKind::Command(_)) {
+            self.problem(key, "only a command can have its helm guarded");
+        }
+        for rule in &helm.release {
+            if rule.id.split('/').filter(|part| !part.is_empty()).count() != 2 {
+                self.problem(key, format!("write the release '{}' as NAMESPACE/RELEASE", rule.id));
+            }
+            if rule.reason.is_empty() {
+                self.problem(key, format!("say why '{}' is treated in another way: the reason is shown", rule.id));
+            }
+            for word in &rule.add {
+                self.text(key, word, false);
+                self.no_secret(key, word, "a command line, where every user of the machine can read it");
+            }
+        }
+    }
+
     fn prompt(&mut self, key: &str, step: &Step, prompt: &Prompt) {
         self.text(key, &prompt.text, false);
         self.no_secret(key, &prompt.text, "a prompt");
@@ -399,6 +454,9 @@ impl Rules<'_> {
         }
         for prompt in &step.prompts {
             self.prompt(&format!("{key}.prompts"), step, prompt);
+        }
+        if let Some(helm) = &step.helm {
+            self.helm(&format!("{key}.helm"), step, helm);
         }
         match &step.action {
             StepKind::Command(argv) => {

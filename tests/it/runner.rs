@@ -29,6 +29,7 @@ impl Attempt {
             commands: vec![bash(script)],
             terminal: Terminal::Pipe,
             prompts: Vec::new(),
+            helm: None,
             secrets: Vec::new(),
             remove: Vec::new(),
             known_issues: None,
