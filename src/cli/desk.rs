@@ -202,16 +202,12 @@ impl Desk for SetupDesk {
     }
 
     fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()> {
-        use std::io::Write;
-        writeln!(std::io::stdout(), "{}\nLeave the shell with 'exit' or Ctrl-D; the run is as it was.", request.note)?;
-        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
-        let mut command = std::process::Command::new(shell);
-        // Values that name secrets are left out: a shell's environment is easily shown.
-        command.envs(request.env.iter().filter(|(_, value)| !value.contains("${secret.")));
-        if let Some(dir) = request.dir.as_ref().filter(|dir| Path::new(dir).is_dir()) {
-            command.current_dir(dir);
-        }
-        command.status().map(|_| ())
+        let secrets = request.secrets.then(|| {
+            let project = self.setup.project(&request.site)?;
+            self.setup.secrets(&project, &request.plan, &BTreeMap::new())
+        });
+        let secrets = secrets.transpose().map_err(std::io::Error::other)?;
+        super::shell::open(&request.plan, &request.step, secrets.as_ref())
     }
 }
 

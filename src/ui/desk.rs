@@ -196,14 +196,16 @@ pub struct LogSearch {
 }
 
 /// Where a shell opens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShellRequest {
-    /// The folder.
-    pub dir: Option<String>,
-    /// The environment of the step; values may name secrets as `${secret.ID}`, which are left out.
-    pub env: BTreeMap<String, String>,
-    /// A line to show first.
-    pub note: String,
+    /// The site file, whose secrets may be wanted.
+    pub site: PathBuf,
+    /// The plan of the run.
+    pub plan: Box<Plan>,
+    /// The step.
+    pub step: StepRef,
+    /// Whether its secrets are in the environment, too.
+    pub secrets: bool,
 }
 
 /// Something that did not work, for people.

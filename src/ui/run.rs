@@ -72,9 +72,6 @@ pub struct Run {
     pub moved: bool,
 }
 
-/// The buttons of the panel of a failed phase.
-pub const FAILURE_BUTTONS: [&str; 6] = ["Retry", "From start", "Skip", "Edit answers", "Shell", "Log"];
-
 impl Run {
     /// Where the focus is.
     #[must_use]
@@ -127,9 +124,15 @@ impl Run {
         if let Some(gate) = state.gates.get(&phase.id) {
             let step = phase.steps.first().map(|step| StepRef { phase: phase.id.clone(), step: step.id.clone() })?;
             let failure = Failure {
-                message: "Checks that guard this phase do not pass.".into(),
-                lines: gate.blocking.clone(),
-                hint: "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                message: match gate.held {
+                    None => "Checks that guard this phase do not pass.".into(),
+                    Some(_) => gate.blocking.join("; "),
+                },
+                lines: if gate.held.is_none() { gate.blocking.clone() } else { Vec::new() },
+                hint: match gate.held {
+                    None => "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                    Some(_) => String::new(),
+                },
                 ..Failure::default()
             };
             return Some((step, failure));
@@ -249,7 +252,7 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
                 popup_keys::close_answered(model, &open);
                 if let Event::QuestionAsked { question } = &event.event {
-                    popup_keys::ask(model, question);
+                    popup_keys::raise(model, question);
                     commands.push(Command::Notify(question.text.clone()));
                 }
             }
@@ -315,7 +318,7 @@ fn live(model: &mut Model) -> Vec<Command> {
         commands.push(engine(machine::Command::Run(Selection::default())));
     }
     for question in &open {
-        popup_keys::ask(model, question);
+        popup_keys::raise(model, question);
     }
     commands
 }
