@@ -35,3 +35,4 @@ mod ui_hosts;
 mod ui_keys;
 mod ui_screens;
 mod ui_terminal;
+mod v3;
