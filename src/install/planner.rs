@@ -14,7 +14,9 @@ use super::interpolate::{Values, expand};
 use super::jump::Jump;
 use super::named;
 use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
+use super::profile::{
+    AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SectionSpec, SshSpec, Step, StepKind, WriteSpec,
+};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -208,12 +210,21 @@ impl Planner<'_> {
         let key = format!("file.{}", file.target);
         let path = self.path(&key, &file.target);
         let content = match &file.origin {
-            FileOrigin::Create { text } => FileContent::Create { text: self.expand(&key, text) },
+            FileOrigin::Create { text, lists } => FileContent::Create { text: self.created(&key, text, lists) },
             FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
             FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
             FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
         };
         PlanFile { path, secret: file.secret, content }
+    }
+
+    fn created(&mut self, key: &str, text: &str, lists: &BTreeMap<String, SectionSpec>) -> String {
+        for (name, list) in lists {
+            let machines: Vec<Machine> = self.site.with_role(list.each.as_str()).cloned().collect();
+            let lines: Vec<String> = machines.iter().map(|machine| self.machine_text(key, &list.line, machine)).collect();
+            self.values.set(format!("list.{name}"), lines.join("\n"));
+        }
+        self.expand(key, text)
     }
 
     fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {

@@ -51,3 +51,4 @@ mod ui_keys;
 mod ui_paths;
 mod ui_screens;
 mod ui_terminal;
+mod v3;
