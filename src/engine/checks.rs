@@ -1,5 +1,7 @@
 //! Runs checks: groups their questions, asks them side by side, judges the answers, and gives findings as they come.
 
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +16,9 @@ use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, T
 use crate::install::facts::{MachineAnswer, TcpAnswer, WayOut, WayOutcome};
 use crate::install::ids::{CheckId, MachineName, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
-use crate::install::judge::{self, Tried};
+use crate::install::judge;
 use crate::install::outside::ChartsRequest;
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
-use crate::install::reach;
 
 use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 
@@ -153,7 +154,7 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
         side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
         side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
         side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
-        side_by_side(path_jobs(request, &active, probe), 1),
+        side_by_side(paths::jobs(request, &active, probe), 1),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -187,6 +188,7 @@ pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
         user: machine.user.clone(),
         key: machine.key.clone(),
         known_hosts: plan.known_hosts.clone(),
+        jump: machine.jump.clone(),
     }
 }
 
@@ -313,33 +315,6 @@ async fn machine_job(asking: Asking<'_>, probe: &dyn Probe) -> (Vec<Finding>, Op
         Ok(answer) => (judge::machine(&checks, plan, machine, judge::Seen { answer: answer.as_ref(), tcp: &tcp }), answer),
         Err(reason) => (checks.iter().map(|check| judge::unknown(check, Target::Machine(machine.name.clone()), &reason)).collect(), None),
     }
-}
-
-// --- paths: one question for all ---
-
-fn path_jobs<'a>(request: &'a CheckRequest<'_>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let plan = request.plan;
-    let checks: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_about_paths()).collect();
-    if checks.is_empty() {
-        return Vec::new();
-    }
-    // A machine that cannot be asked is said to be so by another check of it, where there is one.
-    let others: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| judge::needs_login(&check.kind)).collect();
-    let told: BTreeSet<Target> = others.iter().flat_map(|check| judge::targets(check, plan)).collect();
-    vec![Box::pin(async move {
-        let wanted = reach::request(&checks, plan, |machine| ssh_login(plan, machine));
-        let told = |name: &MachineName| told.contains(&Target::Machine(name.clone()));
-        match probe.ask(ProbeQuestion::Reach(wanted)).await {
-            ProbeAnswer::Reach(answer) => judge::reach(&checks, plan, Tried { answer: &answer, begun: &request.begun, told: &told }),
-            other => {
-                let reason = not_answered(other);
-                let all = |check: &&'a CheckSpec| {
-                    judge::targets(check, plan).into_iter().map(|target| judge::unknown(check, target, &reason)).collect::<Vec<_>>()
-                };
-                checks.iter().flat_map(all).collect()
-            }
-        }
-    })]
 }
 
 fn not_answered(answer: ProbeAnswer) -> String {

@@ -60,6 +60,7 @@ pub fn started(columns: u16, rows: u16) -> Model {
                     id: "2026-05-29-1".into(),
                     state: "failed".into(),
                     note: "MOSIP cluster failed 3 hours ago; 3 of 7 phases are done.".into(),
+                    engine: false,
                 }),
             },
             SiteEntry {
@@ -402,7 +403,12 @@ impl Story {
             detail: "Open https://rancher.sandbox.example.org, log in as admin, Cluster Management, Import Existing, Generic, name it mosip, and copy the address in the first command: it ends in .yaml.".into(),
             wanted: Wanted::Secret { field: "rancher_import_url".into(), optional: Some("the cluster is not imported; everything else works".into()) },
         };
-        self.event(Event::QuestionAsked { question })
+        let commands = self.event(Event::QuestionAsked { question });
+        // Seen for long enough to be what keys are meant for.
+        for later in [0, 400] {
+            app::update(&mut self.model, Msg::Tick(at(self.seconds) + jiff::SignedDuration::from_millis(later)));
+        }
+        commands
     }
 
     pub fn finish(&mut self) {

@@ -4,6 +4,8 @@
 #   host-down HOST | host-up HOST               its cable is pulled or plugged
 #   port-closed HOST PORT [tcp|udp]             packets to this port are dropped, as by a firewall
 #   port-open HOST PORT [tcp|udp]               the same, undone
+#   path-closed HOST FROM PORT [tcp|udp]        the same for what comes from one address or network alone
+#   path-open HOST FROM PORT [tcp|udp]          the same, undone
 #   busy-port HOST PORT | free-port HOST PORT   something listens there already
 #   no-sudo HOST | sudo HOST                    sudo asks for a password, or does not
 #   no-login HOST | login HOST                  the key is refused, or accepted
@@ -39,6 +41,8 @@ shift
 case $name in
   port-closed) ip rule add pref 10 ipproto "${2:-tcp}" dport "$1" blackhole ;;
   port-open) ip rule del pref 10 ipproto "${2:-tcp}" dport "$1" blackhole ;;
+  path-closed) ip rule add pref 10 iif eth0 from "$1" ipproto "${3:-tcp}" dport "$2" blackhole ;;
+  path-open) ip rule del pref 10 iif eth0 from "$1" ipproto "${3:-tcp}" dport "$2" blackhole ;;
   busy-port)
     # Says a line once it listens, so that the caller goes on when it is true.
     exec 4< <(exec setsid /usr/bin/python3 -c '
@@ -117,9 +121,6 @@ signal.pause()' 2>/dev/null)
     fi
     ;;
   reboot-pending) if [ "$1" = on ]; then : >/run/reboot-required; else rm -f /run/reboot-required; fi ;;
-  firewall)
-    if [ "$1" = on ]; then printf '#!/bin/sh\necho "Status: active"\n' >/usr/local/bin/ufw; chmod 755 /usr/local/bin/ufw; else rm -f /usr/local/bin/ufw; fi
-    ;;
   system)
     [ -e /etc/os-release.ubuntu ] || cp /etc/os-release /etc/os-release.ubuntu
     if [ "$1" = debian ]; then

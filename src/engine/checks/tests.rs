@@ -80,6 +80,7 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         public_address: None,
         user: "ubuntu".into(),
         key: "/home/ubuntu/.ssh/id_ed25519".into(),
+        jump: None,
     };
     Plan {
         profile: "test".parse().unwrap(),
@@ -98,6 +99,10 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         outcome: Vec::new(),
         settled: BTreeMap::new(),
     }
+}
+
+pub(crate) fn login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
+    ssh_login(plan, machine)
 }
 
 pub(crate) fn facts(name: &str) -> MachineFacts {

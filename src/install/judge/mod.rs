@@ -17,4 +17,4 @@ pub use judgement::{applicable, apply_ignores, looks_at, skipped, targets, unkno
 pub use local::{certificate, cidr_overlap, command, covers, helm_repository, layout, local_size, local_user, ssh_key, tool};
 pub use machine::{Seen, machine, needs_login};
 pub use network::{dns, dns_causes, dns_outage, http};
-pub use reach::{Tried, is_path, reach, sampling};
+pub use reach::{Tried, reach, sampling};
