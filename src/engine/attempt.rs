@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::kubectl::Look;
 use crate::install::profile::{Prompt, Terminal};
 use crate::run::event::{Outcome, Progress};
 
@@ -41,6 +42,9 @@ pub struct AttemptSpec {
     /// The operators' own catalogue of known failures; it need not exist.
     #[serde(default)]
     pub known_issues: Option<PathBuf>,
+    /// How the cluster is looked at that the commands work on; none: they work on none.
+    #[serde(default)]
+    pub cluster: Option<Look>,
 }
 
 /// One command of an attempt.

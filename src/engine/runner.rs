@@ -17,9 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
-use super::diagnosis::explain;
+use super::diagnosis::{LazyCatalogue, explain};
+use super::lookout::Lookout;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
+use super::watcher::Watcher;
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
@@ -85,6 +87,8 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
     ) else {
         return failed("signals cannot be received", "");
     };
+    let catalogue = LazyCatalogue::new(spec.known_issues.as_deref());
+    let _watcher = spec.cluster.clone().map(|look| Watcher::new(look, &spec.dir, redactor.clone(), catalogue.clone()));
     let mut warning = String::new();
     for command in &spec.commands {
         let shown: Vec<String> = command.shown().iter().map(|word| shell_quote(word)).collect();
@@ -117,6 +121,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
             redactor: redactor.clone(),
             reading: command.reading.clone(),
             teller,
+            lookout: Lookout::new(catalogue.clone()),
             exited: exited.clone(),
         };
         let reader = std::thread::spawn(move || pump.run());

@@ -5,6 +5,7 @@ pub mod check;
 pub mod draft;
 pub mod facts;
 pub mod field;
+pub mod hints;
 pub mod ids;
 pub mod inquiry;
 pub mod interpolate;

@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
+use super::hints::Hints;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
 use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
@@ -323,6 +324,7 @@ impl Planner<'_> {
             after: known(&phase.after),
             reads,
             expect_minutes: phase.expect_minutes,
+            document: phase.document.clone(),
             skip: phase.skip.clone(),
             steps,
         }
@@ -360,6 +362,7 @@ impl Planner<'_> {
             prompts,
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
+            hints: Hints::default(),
             digest: String::new(),
         };
         let written: Vec<&PlanFile> = match &planned.action {
@@ -367,6 +370,8 @@ impl Planner<'_> {
             _ => Vec::new(),
         };
         planned.digest = self.digest(&(&planned, written, reads));
+        // To know a course better is no reason to run it again.
+        planned.hints = step.hints.clone();
         planned
     }
 

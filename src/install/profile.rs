@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::{Condition, Field};
+use super::hints::Hints;
 use super::ids::{CheckId, FieldId, PhaseId, ProfileId, RoleId, SourceId, StepId};
 
 /// The schema version this program reads.
@@ -283,6 +284,8 @@ pub struct Phase {
     pub reads: Vec<FieldId>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
+    /// Where upstream describes it: an address to read on.
+    pub document: Option<String>,
     /// What skipping it means; a phase without this text cannot be skipped.
     pub skip: Option<String>,
     /// Present only when this holds.
@@ -320,6 +323,8 @@ pub struct Step {
     pub prompts: Vec<Prompt>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: Option<u32>,
+    /// What is known about its course.
+    pub hints: Hints,
     /// What it does.
     pub action: StepKind,
 }

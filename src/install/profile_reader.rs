@@ -320,7 +320,8 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) = split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) =
+            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "expect_minutes", "document", "skip", "when"]);
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -343,6 +344,7 @@ impl Reader {
             after: head.after,
             reads: head.reads,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
+            document: head.document,
             skip: head.skip,
             when: head.when,
             steps: list,
@@ -364,6 +366,8 @@ impl Reader {
             "terminal",
             "prompts",
             "slow_after_minutes",
+            "expect",
+            "groups",
         ];
         let (head, rest) = split(&entry.table, &common);
         let head: StepHead = self.convert(entry, head)?;
@@ -382,6 +386,7 @@ impl Reader {
             terminal: head.terminal,
             prompts: head.prompts,
             slow_after_minutes: head.slow_after_minutes,
+            hints: super::hints::Hints { expect: head.expect, groups: head.groups },
             action,
         })
     }
@@ -450,6 +455,8 @@ struct PhaseHead {
     #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
+    document: Option<String>,
+    #[serde(default)]
     skip: Option<String>,
     #[serde(default)]
     when: Option<Condition>,
@@ -482,4 +489,8 @@ struct StepHead {
     prompts: Vec<Prompt>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
+    #[serde(default)]
+    expect: Vec<super::hints::Expect>,
+    #[serde(default)]
+    groups: Vec<super::hints::Group>,
 }

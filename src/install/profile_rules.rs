@@ -337,6 +337,9 @@ impl Rules<'_> {
                 self.problem(&format!("{key}.prompts"), "prompts need terminal = \"pty\"");
             }
         }
+        for problem in step.hints.problems(matches!(step.action, StepKind::Terraform(_))) {
+            self.problem(key, problem);
+        }
         match &step.action {
             StepKind::Command(argv) => {
                 if argv.is_empty() {
