@@ -9,6 +9,7 @@ pub mod plan;
 pub mod profiles;
 pub mod rehearse;
 pub mod render;
+pub mod requirements;
 pub mod root;
 pub mod run;
 pub mod screen;

@@ -25,6 +25,7 @@ use crate::adapters::secrets::{LEAST_BYTES, Secrets};
 use crate::install::check::{Finding, Gate, Verdict};
 use crate::install::ids::{CheckId, PhaseId, StepRef};
 use crate::install::plan::{Action, Plan, PlanStep, TERRAFORM_PLAN_FILE};
+use crate::install::profile::Prompt;
 use crate::run::event::{Failure, Outcome, Progress};
 use crate::run::redact::Redactor;
 
@@ -102,7 +103,7 @@ impl Executor {
     }
 
     async fn checks_when(&self, plan: &Plan, scope: Scope, done: &[PhaseId], begun: &[PhaseId]) -> Vec<Finding> {
-        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list)).unwrap_or_default();
+        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list, self.ports.clock.now())).unwrap_or_default();
         let (done, begun) = (done.iter().cloned().collect(), begun.iter().cloned().collect());
         let request = CheckRequest { scope, done, begun, ignores, ..CheckRequest::preflight(plan) };
         run_checks(&request, &*self.ports.probe, None).await
@@ -211,6 +212,7 @@ impl Executor {
             let argv = ["ansible-inventory", "-i", inventory, "--list"].map(str::to_owned).to_vec();
             commands.insert(0, CommandSpec { argv, dir: folder, env, reading: Reading::Inventory { model: model.clone() }, shown: None });
         }
+        scripts_ask(&step.prompts)?;
         let mut prompts = step.prompts.clone();
         for prompt in &mut prompts {
             prompt.answer = secrets.expand(&prompt.answer);
@@ -375,6 +377,21 @@ impl Executor {
             other => ended.outcome = other,
         }
     }
+}
+
+/// Whether each script still asks what it is answered; a script that was changed is not started.
+fn scripts_ask(prompts: &[Prompt]) -> Result<(), String> {
+    for prompt in prompts {
+        let Some(script) = &prompt.script else { continue };
+        let text = std::fs::read(script).map_err(|error| format!("nothing was started: the script {script} cannot be read: {error}"))?;
+        if !String::from_utf8_lossy(&text).contains(prompt.written()) {
+            return Err(format!(
+                "nothing was started: the script {script} does not ask '{}': it is not the version that this profile knows, or was changed",
+                prompt.written()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn judge(findings: &[Finding], say: &mut dyn FnMut(&str)) -> Outcome {

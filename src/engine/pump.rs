@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{Reading, append_progress};
 use super::lookout::Lookout;
+use super::prompter::{Prompter, Reply, plain_text};
 use super::runner::create_private;
 use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
-use crate::install::profile::Prompt;
 use crate::run::detail::Detail;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
@@ -40,8 +40,8 @@ pub struct Pump {
     pub output: Output,
     /// Where answers are typed.
     pub input: Option<File>,
-    /// Prompts answered.
-    pub prompts: Vec<Prompt>,
+    /// Answers prompts.
+    pub prompter: Prompter,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -144,8 +144,6 @@ impl Pump {
         let (mut clean, mut transformed) = (Vec::with_capacity(128 * 1024), Vec::new());
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
-        let mut typed = String::new();
-        let mut answered = vec![0_u32; self.prompts.len()];
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
         let mut last_heard: Option<Instant> = None;
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
@@ -158,7 +156,7 @@ impl Pump {
                     let bytes = &buffer[..length];
                     if number == 0 {
                         if self.input.is_some() {
-                            self.answer(bytes, &mut typed, &mut answered, &mut pumped);
+                            self.prompter.feed(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
@@ -188,7 +186,10 @@ impl Pump {
                         streams[1].feed(bytes, &mut clean);
                     }
                 }
-                Ok(Look::Quiet) => streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean)),
+                Ok(Look::Quiet) => {
+                    streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean));
+                    self.answer(&mut pumped);
+                }
                 Ok(Look::End) => break,
                 Err(error) => {
                     pumped.error = Some(format!("the output cannot be read: {error}"));
@@ -277,37 +278,28 @@ impl Pump {
         true
     }
 
-    /// Types the answer to a prompt that stands at the end of the output. Only exact text is answered.
-    fn answer(&mut self, bytes: &[u8], typed: &mut String, answered: &mut [u32], pumped: &mut Pumped) {
-        typed.push_str(&plain_text(bytes));
-        if let Some(newline) = typed.rfind('\n') {
-            typed.drain(..=newline);
-        }
-        let shown = typed.trim_end();
-        for (prompt, count) in self.prompts.iter().zip(answered) {
-            if shown.is_empty() || !shown.ends_with(prompt.text.trim_end()) {
-                continue;
+    /// Types the answer to a declared prompt at which the output has come to rest.
+    fn answer(&mut self, pumped: &mut Pumped) {
+        let Some(input) = &mut self.input else { return };
+        match self.prompter.rest() {
+            Reply::Nothing => {}
+            Reply::Type(answer) => {
+                if let Err(error) = input.write_all(format!("{answer}\n").as_bytes()) {
+                    pumped.error.get_or_insert(format!("a prompt could not be answered: {error}"));
+                }
             }
-            *count += 1;
-            if *count > prompt.times {
-                pumped
-                    .error
-                    .get_or_insert(format!("the prompt '{}' came more often than expected: its answer was not accepted", prompt.text));
-                return;
+            Reply::TooOften(text) => {
+                pumped.error.get_or_insert(format!("the prompt '{text}' came more often than expected: its answer was not accepted"));
             }
-            if let Some(input) = &mut self.input
-                && let Err(error) = input.write_all(format!("{}\n", prompt.answer).as_bytes())
-            {
-                pumped.error.get_or_insert(format!("the prompt '{}' could not be answered: {error}", prompt.text));
-            }
-            typed.clear();
-            return;
         }
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        if let Some(text) = self.prompter.missed().first() {
+            pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
+        }
         pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
@@ -331,27 +323,4 @@ impl Pump {
             _ => {}
         }
     }
-}
-
-/// Text without colours and other terminal sequences.
-fn plain_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => {
-                if characters.next_if_eq(&'[').is_some() {
-                    for next in characters.by_ref() {
-                        if ('@'..='~').contains(&next) {
-                            break;
-                        }
-                    }
-                }
-            }
-            '\r' => {}
-            other => plain.push(other),
-        }
-    }
-    plain
 }

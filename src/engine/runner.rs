@@ -17,11 +17,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
 };
+use super::cluster_watch::Watcher;
 use super::diagnosis::{LazyCatalogue, explain};
 use super::lookout::Lookout;
+use super::prompter::Prompter;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
-use super::watcher::Watcher;
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
@@ -112,7 +113,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         let pump = Pump {
             output: Output::new(started.stdout, started.stderr),
             input: started.input,
-            prompts: spec.prompts.clone(),
+            prompter: Prompter::new(spec.prompts.clone()),
             log: match output.try_clone() {
                 Ok(log) => log,
                 Err(error) => return failed(error.to_string(), ""),

@@ -12,7 +12,7 @@ use super::hints::Hints;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
 use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, SshSpec, Step, StepKind, WriteSpec};
+use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -275,6 +275,10 @@ impl Planner<'_> {
         let key = format!("check.{}", check.id);
         let mut check = check.clone();
         check.remedy = self.expand(&key, &check.remedy);
+        if let Some(fix) = &mut check.fix {
+            fix.does = self.expand(&key, &fix.does);
+            fix.script = self.expand(&key, &fix.script);
+        }
         match &mut check.kind {
             CheckKind::Certificate { chain, key: private, names, .. } => {
                 *chain = self.path(&key, chain);
@@ -287,7 +291,7 @@ impl Planner<'_> {
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
-            CheckKind::Dns { records } => {
+            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
                     let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
                     *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
@@ -298,6 +302,18 @@ impl Planner<'_> {
                 *address = address.as_ref().map(|address| self.expand(&key, address));
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
+            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
+                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+            }
+            CheckKind::Charts { index, file, .. } => {
+                *index = self.expand(&key, index);
+                *file = self.path(&key, file);
+            }
+            CheckKind::PortsFree { udp, udp_fields, .. } => {
+                for field in std::mem::take(udp_fields) {
+                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
+                }
+            }
             _ => {}
         }
         check
@@ -344,11 +360,8 @@ impl Planner<'_> {
             env.insert("KUBECONFIG".into(), self.path(&key, kubeconfig));
         }
         let (action, title) = self.action(&key, step, dir.as_deref(), files, &mut env);
-        let prompts = step
-            .prompts
-            .iter()
-            .map(|prompt| super::profile::Prompt { answer: self.expand(&key, &prompt.answer), ..prompt.clone() })
-            .collect();
+        let prompts = step.prompts.iter().filter(|prompt| self.site.holds(prompt.when.as_ref())).cloned().collect::<Vec<_>>();
+        let prompts = prompts.into_iter().map(|prompt| self.prompt(&key, prompt)).collect();
         let mut planned = PlanStep {
             id: step.id.clone(),
             title: step.title.clone().unwrap_or(title),
@@ -373,6 +386,13 @@ impl Planner<'_> {
         // To know a course better is no reason to run it again.
         planned.hints = step.hints.clone();
         planned
+    }
+
+    fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {
+        let script = prompt.script.as_ref().map(|script| self.path(key, script));
+        // As written in the script it is looked for as it stands there, before anything is filled in.
+        let written = prompt.script.is_some().then(|| prompt.written().to_owned());
+        Prompt { text: self.expand(key, &prompt.text), answer: self.expand(key, &prompt.answer), when: None, script, written, ..prompt }
     }
 
     fn action(

@@ -357,18 +357,46 @@ pub enum Terminal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
-    /// The exact text, without the newline; colours are ignored.
+    /// The exact text, without the newline; colours are ignored; interpolated.
     pub text: String,
     /// What is typed, followed by Enter; interpolated, `${secret.ID}` allowed.
     pub answer: String,
     /// How often it may appear; more is an error.
     #[serde(default = "Prompt::once")]
     pub times: u32,
+    /// The text is a whole line, ended before the script reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_line: bool,
+    /// It must appear: a script that ended without asking has not done its work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// Answered only when this holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Condition>,
+    /// The script that asks, as `kit:path`: nothing is started when the text does not stand in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// The text as it stands in that script, where variables or quoting make it differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
+}
+
+impl Default for Prompt {
+    fn default() -> Self {
+        let (text, answer) = (String::new(), String::new());
+        Self { text, answer, times: 1, whole_line: false, required: false, when: None, script: None, written: None }
+    }
 }
 
 impl Prompt {
     fn once() -> u32 {
         1
+    }
+
+    /// The text to look for in the script.
+    #[must_use]
+    pub fn written(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.text).trim()
     }
 }
 

@@ -265,7 +265,7 @@ impl Reader {
     }
 
     fn check(&mut self, entry: &Entry) -> Option<CheckSpec> {
-        let common = split(&entry.table, &["id", "title", "level", "roles", "guards", "provided_by", "on_demand", "when", "remedy"]);
+        let common = split(&entry.table, &["id", "title", "level", "roles", "guards", "provided_by", "on_demand", "when", "remedy", "fix"]);
         let head: CheckHead = self.convert(entry, common.0)?;
         let kind: CheckKind = self.convert(entry, common.1)?;
         Some(CheckSpec {
@@ -278,6 +278,7 @@ impl Reader {
             on_demand: head.on_demand,
             when: head.when,
             remedy: head.remedy,
+            fix: head.fix,
             kind,
         })
     }
@@ -429,6 +430,8 @@ struct CheckHead {
     when: Option<Condition>,
     #[serde(default)]
     remedy: String,
+    #[serde(default)]
+    fix: Option<super::fix::Fix>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,8 @@ use super::interpolate::secrets;
 use super::plan::FileFormat;
 use super::planner::unknown_names;
 use super::problem::Problem;
-use super::profile::{FileOrigin, Phase, Profile, Relation, Step, StepKind, WriteSpec};
+use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
+use super::reach::LOCAL;
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -194,6 +195,10 @@ impl Rules<'_> {
                 self.problem(&format!("{key}.remedy"), "say what to do when it is not green");
             }
             let mut texts: Vec<&str> = vec![&check.remedy];
+            if let Some(fix) = &check.fix {
+                texts.extend([fix.does.as_str(), fix.script.as_str()]);
+                self.fix(&format!("{key}.fix"), check, fix);
+            }
             match &check.kind {
                 CheckKind::Certificate { chain, key, names, .. } => {
                     texts.extend([chain.as_str(), key.as_str()]);
@@ -210,12 +215,21 @@ impl Rules<'_> {
                         self.problem(&format!("{key}.argv"), "must not be empty");
                     }
                 }
-                CheckKind::Dns { records } => {
+                CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                     texts.extend(records.iter().flat_map(|record| [record.name.as_str(), record.address.as_str()]))
                 }
                 CheckKind::Http { url, address, .. } => texts.extend(std::iter::once(url).chain(address).map(String::as_str)),
                 CheckKind::LocalUser { writable } => texts.extend(writable.iter().map(String::as_str)),
                 CheckKind::RemoteCommand { command, .. } => texts.push(command),
+                CheckKind::PortsBetween { from, to, .. } | CheckKind::PathMtu { from, to, .. } => self.paths(&key, check, from, to),
+                CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => texts.extend(urls.iter().map(String::as_str)),
+                CheckKind::PortsFree { udp_fields, .. } => udp_fields.iter().for_each(|field| self.field_exists(&key, field.as_str())),
+                CheckKind::Charts { index, file, .. } => {
+                    texts.push(index);
+                    if !self.profile.files.iter().any(|known| known.target == *file) {
+                        self.problem(&format!("{key}.file"), format!("the profile writes no file '{file}'"));
+                    }
+                }
                 _ => {}
             }
             for text in texts {
@@ -226,6 +240,46 @@ impl Rules<'_> {
                 if let Err(error) = Regex::new(pattern) {
                     self.problem(&format!("{key}.{name}"), format!("not a regular expression: {error}"));
                 }
+            }
+        }
+    }
+
+    fn fix(&mut self, key: &str, check: &super::check::CheckSpec, fix: &super::fix::Fix) {
+        if check.on_demand || !super::fix::has_a_place(&check.kind) {
+            self.problem(key, "a fix needs a finding of the preflight on a machine or on the deployment node");
+        }
+        for (name, text) in [("does", &fix.does), ("script", &fix.script)] {
+            if text.trim().is_empty() {
+                self.problem(&format!("{key}.{name}"), "must not be empty: it is what the operator agrees to");
+            }
+        }
+        if let Some(what) = super::fix::destroys(&fix.script) {
+            self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
+        }
+    }
+
+    fn paths(&mut self, key: &str, check: &super::check::CheckSpec, from: &[super::ids::RoleId], to: &[super::ids::RoleId]) {
+        for role in from.iter().filter(|role| role.as_str() != LOCAL) {
+            self.role_exists(&format!("{key}.from"), role.as_str());
+        }
+        to.iter().for_each(|role| self.role_exists(&format!("{key}.to"), role.as_str()));
+        for (name, empty) in [("from", from.is_empty()), ("to", to.is_empty())] {
+            if empty {
+                self.problem(&format!("{key}.{name}"), "name at least one role");
+            }
+        }
+        if !check.roles.is_empty() {
+            self.problem(&format!("{key}.roles"), "this kind has `from` and `to` instead");
+        }
+        if self.profile.role(LOCAL).is_some() {
+            self.problem(&format!("{key}.from"), "a role is called 'local', which means the deployment node here");
+        }
+        if let CheckKind::PortsBetween { ports, .. } = &check.kind {
+            if ports.is_empty() {
+                self.problem(&format!("{key}.ports"), "name at least one port");
+            }
+            for one in ports.iter().filter(|one| one.tcp.is_some() == one.udp.is_some()) {
+                self.problem(&format!("{key}.ports"), format!("'{}' needs either tcp or udp", one.purpose));
             }
         }
     }
@@ -318,6 +372,27 @@ impl Rules<'_> {
         }
     }
 
+    fn prompt(&mut self, key: &str, step: &Step, prompt: &Prompt) {
+        self.text(key, &prompt.text, false);
+        self.no_secret(key, &prompt.text, "a prompt");
+        self.text(key, &prompt.answer, false);
+        if prompt.text.trim().is_empty() {
+            self.problem(key, "a prompt needs its text: an empty one is everywhere");
+        }
+        if let Some(condition) = &prompt.when {
+            self.field_exists(&format!("{key}.when"), condition.field.as_str());
+        }
+        if let Some(script) = &prompt.script {
+            self.text(key, &strip_source(self.profile, script), false);
+        }
+        if prompt.written.is_some() && prompt.script.is_none() {
+            self.problem(key, "written needs script, the file in which it stands");
+        }
+        if step.terminal == super::profile::Terminal::Pipe {
+            self.problem(key, "prompts need terminal = \"pty\"");
+        }
+    }
+
     fn step(&mut self, key: &str, phase: &Phase, step: &Step) {
         for check in step.verify.iter().chain(&step.unless) {
             self.check_exists(key, check.as_str());
@@ -332,10 +407,7 @@ impl Rules<'_> {
             self.text(key, &strip_source(self.profile, text), false);
         }
         for prompt in &step.prompts {
-            self.text(&format!("{key}.prompts"), &prompt.answer, false);
-            if step.terminal == super::profile::Terminal::Pipe {
-                self.problem(&format!("{key}.prompts"), "prompts need terminal = \"pty\"");
-            }
+            self.prompt(&format!("{key}.prompts"), step, prompt);
         }
         for problem in step.hints.problems(matches!(step.action, StepKind::Terraform(_))) {
             self.problem(key, problem);

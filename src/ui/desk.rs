@@ -15,6 +15,7 @@ use crate::engine::client::Client;
 use crate::install::change::FileChange;
 use crate::install::check::{Finding, Target};
 use crate::install::facts::HostKeyAnswer;
+use crate::install::fix::{Mended, PlannedFix};
 use crate::install::ids::{CheckId, FieldId, MachineName, ProfileId, StepRef};
 use crate::install::plan::Plan;
 use crate::install::problem::Problem;
@@ -75,8 +76,8 @@ pub enum Command {
         site: PathBuf,
         /// Counts the rounds; every answer carries it back.
         round: u32,
-        /// These checks alone; empty: all.
-        only: Vec<CheckId>,
+        /// What of it.
+        again: Again,
     },
     /// Ends a preflight that is going on.
     CancelPreflight,
@@ -88,8 +89,15 @@ pub enum Command {
         check: CheckId,
         /// Where.
         target: Target,
-        /// Why; none: it counts again.
-        reason: Option<String>,
+        /// Why, and for how long, as `7d`; none: it counts again.
+        reason: Option<(String, String)>,
+    },
+    /// Runs scripts that the operator has seen and agreed to. Answered by [`Told::MendSaid`] and, at the end, [`Told::Mended`].
+    Mend {
+        /// The site file.
+        site: PathBuf,
+        /// Exactly what was shown.
+        fixes: Vec<PlannedFix>,
     },
     /// Asks all machines of a saved site for their host keys; no login. Answered by [`Told::HostKeys`].
     ScanHostKeys {
@@ -127,6 +135,13 @@ pub enum Command {
     ReadLog(LogRequest),
     /// Looks for a text in a log. Answered by [`Told::LogFound`].
     SearchLog(LogSearch),
+    /// Reads events of an attempt. Answered by [`Told::Events`].
+    ReadEvents(EventsRequest),
+    /// Reads how long past runs beside this one took. Answered by [`Told::History`].
+    LoadHistory {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// Opens a shell where a step works; the shell suspends the screen and calls [`Desk::shell`].
     Shell(ShellRequest),
     /// Puts a text on the terminal's clipboard (OSC 52); the shell does this itself.
@@ -135,6 +150,17 @@ pub enum Command {
     Notify(String),
     /// Leaves; the shell ends.
     Quit,
+}
+
+/// How much of a preflight is run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Again {
+    /// All of it.
+    All,
+    /// What is not green in these findings, and what hangs on it.
+    Open(Vec<Finding>),
+    /// These alone.
+    These(Vec<(CheckId, Target)>),
 }
 
 /// Which part of which log.
@@ -152,6 +178,26 @@ pub struct LogRequest {
     pub lines: usize,
     /// Carried back, so that an overtaken answer is recognised.
     pub ticket: u64,
+}
+
+/// Which events of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsRequest {
+    /// The file.
+    pub path: PathBuf,
+    /// Where what is not known yet begins.
+    pub from: u64,
+    /// Carried back, so that an overtaken answer is recognised.
+    pub ticket: u64,
+}
+
+/// Events of an attempt.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventsRead {
+    /// The events.
+    pub told: Vec<crate::run::detail::Told>,
+    /// Where what is not known yet begins now.
+    pub next: u64,
 }
 
 /// A search in a log.
@@ -343,6 +389,15 @@ pub enum Told {
         /// The reason in force.
         result: Result<Option<String>, Trouble>,
     },
+    /// A script that puts something right prints a line.
+    MendSaid {
+        /// Where.
+        target: Target,
+        /// What.
+        line: String,
+    },
+    /// The scripts have ended, or were not run.
+    Mended(Result<Vec<Mended>, Trouble>),
     /// The machines were asked for their host keys.
     HostKeys(Result<Vec<HostKeySeen>, Trouble>),
     /// Host keys were recorded; of which machines.
@@ -358,6 +413,15 @@ pub enum Told {
         /// What stands there.
         window: Result<LogWindow, Trouble>,
     },
+    /// Events of an attempt.
+    Events {
+        /// The request's ticket.
+        ticket: u64,
+        /// What was read; nothing where there is no such file.
+        read: EventsRead,
+    },
+    /// How long past runs took.
+    History(Box<crate::run::expect::History>),
     /// A search in a log ended.
     LogFound {
         /// The search's ticket.

@@ -60,6 +60,7 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
         }
         Popup::Roles { machine, selected } => roles(model, *machine, *selected, frame, area, columns),
         Popup::HostKeys(keys) => super::host_keys::view(model, keys, frame, area, top),
+        Popup::Fix(fix) => super::fix::view(fix, frame, area, top),
         Popup::Question(asked) => question(asked, frame, area, columns, top),
         Popup::Fetching => {
             let progress = model.start.fetching.clone().unwrap_or_default();

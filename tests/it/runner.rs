@@ -47,10 +47,19 @@ impl Attempt {
         self
     }
 
-    fn on_terminal(mut self, prompts: &[(&str, &str, u32)]) -> Self {
-        let prompt = |(text, answer, times): &(&str, &str, u32)| Prompt { text: (*text).into(), answer: (*answer).into(), times: *times };
+    fn on_terminal(self, prompts: &[(&str, &str, u32)]) -> Self {
+        let prompt = |(text, answer, times): &(&str, &str, u32)| Prompt {
+            text: (*text).into(),
+            answer: (*answer).into(),
+            times: *times,
+            ..Prompt::default()
+        };
+        self.answering(prompts.iter().map(prompt).collect())
+    }
+
+    fn answering(mut self, prompts: Vec<Prompt>) -> Self {
         self.spec.terminal = Terminal::Pty;
-        self.spec.prompts = prompts.iter().map(prompt).collect();
+        self.spec.prompts = prompts;
         self
     }
 
@@ -349,6 +358,53 @@ fn a_prompt_that_comes_too_often_is_not_answered_again() {
     assert!(attempt.log().contains("first=4711") && attempt.log().contains("second open"), "{}", attempt.log());
     let attempt = scripted(script).on_terminal(&[("Code:", "4711", 2)]);
     assert_eq!(attempt.run().outcome, Outcome::Done);
+}
+
+fn whole_line(text: &str, answer: &str) -> Prompt {
+    Prompt { text: text.into(), answer: answer.into(), whole_line: true, required: true, ..Prompt::default() }
+}
+
+#[test]
+fn a_question_in_lines_of_its_own_is_answered_after_the_last_of_them() {
+    let script = "echo 'Valid SSL? (Y/n) '; echo 'Y: with a certificate'; echo \"n: without one\"; read -p '' flag; echo \"flag=$flag\"\n\
+                  echo -e '\\e[1mDone? (y/n)\\e[0m'; read answer; echo \"answer=$answer\"";
+    let attempt = scripted(script).answering(vec![whole_line("n: without one", "Y"), whole_line("Done? (y/n)", "y")]);
+    assert_eq!(attempt.run().outcome, Outcome::Done, "{}", attempt.log());
+    assert!(attempt.log().contains("flag=Y") && attempt.log().contains("answer=y"), "{}", attempt.log());
+}
+
+#[test]
+fn a_script_that_kills_its_parent_kills_the_shell_before_it_alone() {
+    let mut attempt = Attempt::new("").answering(vec![Prompt { text: "Ready? ".into(), answer: "n".into(), ..Prompt::default() }]);
+    let path = attempt.place.path("inner");
+    fs::write(&path, "read -p 'Ready? ' yn; if [ $yn != Y ]; then kill -9 $(ps --pid $$ -oppid=); exit; fi").unwrap();
+    let line = format!("bash {}; exit $?", path.display());
+    attempt.spec.commands[0].argv = vec!["bash".into(), "-c".into(), line];
+    let failure = attempt.failure();
+    assert_eq!(failure.signal, Some(9), "{failure:?}");
+    assert!(attempt.log().contains("Ready? n"), "{}", attempt.log());
+}
+
+#[test]
+fn a_decline_that_nobody_was_asked_for_is_no_success() {
+    let must = |text: &str| Prompt { text: text.into(), answer: "Y".into(), required: true, ..Prompt::default() };
+    let attempt = scripted("echo 'nothing to do'").answering(vec![must("All data will be lost. Are you sure?(Y/n)")]);
+    let failure = attempt.failure();
+    assert!(failure.message.contains("without asking 'All data will be lost"), "{}", failure.message);
+    let attempt = scripted("read -p 'Sure?(Y/n)' yn; test $yn = Y && echo loaded").answering(vec![must("Sure?(Y/n)")]);
+    assert_eq!(attempt.run().outcome, Outcome::Done);
+    assert!(attempt.log().contains("loaded"));
+}
+
+#[test]
+fn a_prompt_after_long_work_is_answered_and_not_one_keystroke_earlier() {
+    // What is typed ahead would be read by the first `read`, which must find nothing.
+    let script = "for i in 1 2 3 4 5 6; do read -t 0.2 early && echo \"typed ahead: $early\"; echo working $i; done\n\
+                  read -p 'Region : ' region; echo \"region=[$region]\"; read -p 'Address : ' address; echo \"address=$address\"";
+    let attempt = scripted(script).on_terminal(&[("Region : ", "", 1), ("Address : ", "http://a.b:9000", 1)]);
+    assert_eq!(attempt.run().outcome, Outcome::Done);
+    let log = attempt.log();
+    assert!(!log.contains("typed ahead") && log.contains("region=[]") && log.contains("address=http://a.b:9000"), "{log}");
 }
 
 #[test]

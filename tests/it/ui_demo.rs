@@ -172,6 +172,7 @@ pub fn finding(check: &str, target: &str, verdict: Verdict, observed: &str) -> F
         remedy: spec.remedy.clone(),
         guards: spec.guards.clone(),
         ignored: None,
+        cause: None,
     }
 }
 
