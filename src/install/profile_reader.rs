@@ -321,8 +321,10 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) =
-            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "document", "skip", "when"]);
+        let (common, mut rest) = split(
+            &entry.table,
+            &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "document", "skip", "when"],
+        );
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,

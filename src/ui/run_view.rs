@@ -289,10 +289,7 @@ fn progress(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area
         let (glyph, word, style) = standing(run, state);
         first.push(Span::styled(format!(" {glyph} {word}"), style.patch(theme::heading())));
         first.push(Span::styled(format!("  {settled} of {total} phases settled"), theme::faint()));
-        rest.push(Line::from(Span::styled(
-            format!(" {}", text::cut(&what_now(run, state), columns.saturating_sub(2))),
-            theme::faint(),
-        )));
+        rest.push(Line::from(Span::styled(format!(" {}", text::cut(&what_now(run, state), columns.saturating_sub(2))), theme::faint())));
     }
     let lines: Vec<Line<'_>> = std::iter::once(Line::from(first)).chain(rest).collect();
     frame.render_widget(ratatui::widgets::Paragraph::new(lines), area);
