@@ -8,12 +8,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::adapters::history;
 use crate::adapters::ignores;
 use crate::adapters::import;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
 use crate::engine::attempt::is_locked;
+use crate::engine::attempt_events::{read_from, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
 use crate::engine::host_keys::{self, HostKeyReport};
@@ -30,7 +32,7 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Again, Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
+    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
     ShellRequest, SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
@@ -191,6 +193,17 @@ impl Desk for SetupDesk {
                     Err(error) => Err(Trouble::new(format!("{}: {error}", request.path.display()))),
                 };
                 told.tell(Told::Log { ticket: request.ticket, window });
+            })),
+            Command::ReadEvents(request) => drop(tokio::task::spawn_blocking(move || {
+                // A step without events has none to show.
+                let read = read_from(&request.path, request.from).map_or_else(
+                    |_| EventsRead { told: Vec::new(), next: request.from },
+                    |(lines, next)| EventsRead { told: told_in(&lines), next },
+                );
+                told.tell(Told::Events { ticket: request.ticket, read });
+            })),
+            Command::LoadHistory { run } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::History(Box::new(history::read(&run))));
             })),
             Command::SearchLog(search) => drop(tokio::task::spawn_blocking(move || {
                 let found =

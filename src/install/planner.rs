@@ -9,6 +9,7 @@ use sha2::Sha256;
 use super::check::{CheckKind, CheckSpec};
 use super::field::FieldKind;
 use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand};
 use super::jump::Jump;
@@ -383,6 +384,7 @@ impl Planner<'_> {
                 .map(|field| (field.clone(), self.digest(&self.read(field))))
                 .collect(),
             expect_minutes: phase.expect_minutes,
+            document: phase.document.clone(),
             skip: phase.skip.clone(),
             steps,
         }
@@ -418,6 +420,7 @@ impl Planner<'_> {
             helm: step.helm.as_ref().map(|helm| self.helm(&key, helm)),
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
+            hints: Hints::default(),
             digest: String::new(),
         };
         let written: Vec<&PlanFile> = match &planned.action {
@@ -433,6 +436,8 @@ impl Planner<'_> {
         let secrets = named::secrets_of(self.profile, self.site, step);
         planned.digest =
             if secrets.is_empty() { self.digest(&(&what, written, reads)) } else { self.digest(&(&what, written, reads, secrets)) };
+        // To know a course better is no reason to run it again.
+        planned.hints = step.hints.clone();
         planned
     }
 

@@ -321,8 +321,10 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) =
-            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) = split(
+            &entry.table,
+            &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "document", "skip", "when"],
+        );
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -346,6 +348,7 @@ impl Reader {
             reads: head.reads,
             reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
+            document: head.document,
             skip: head.skip,
             when: head.when,
             steps: list,
@@ -368,6 +371,8 @@ impl Reader {
             "prompts",
             "helm",
             "slow_after_minutes",
+            "expect",
+            "groups",
         ];
         let (head, rest) = split(&entry.table, &common);
         let head: StepHead = self.convert(entry, head)?;
@@ -387,6 +392,7 @@ impl Reader {
             prompts: head.prompts,
             helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
+            hints: super::hints::Hints { expect: head.expect, groups: head.groups },
             action,
         })
     }
@@ -459,6 +465,8 @@ struct PhaseHead {
     #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
+    document: Option<String>,
+    #[serde(default)]
     skip: Option<String>,
     #[serde(default)]
     when: Option<Condition>,
@@ -493,4 +501,8 @@ struct StepHead {
     helm: Option<super::helm::HelmSpec>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
+    #[serde(default)]
+    expect: Vec<super::hints::Expect>,
+    #[serde(default)]
+    groups: Vec<super::hints::Group>,
 }

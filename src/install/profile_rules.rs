@@ -466,6 +466,9 @@ impl Rules<'_> {
         if let Some(helm) = &step.helm {
             self.helm(&format!("{key}.helm"), step, helm);
         }
+        for problem in step.hints.problems(matches!(step.action, StepKind::Terraform(_))) {
+            self.problem(key, problem);
+        }
         match &step.action {
             StepKind::Command(argv) => {
                 if argv.is_empty() {

@@ -401,6 +401,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             model.dirty = run::log_arrived(model, ticket, window) || dirty;
             Vec::new()
         }
+        Told::Events { ticket, read } => run::events_arrived(model, ticket, &read),
+        Told::History(history) => run::history_arrived(model, *history),
         Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
     }
 }
