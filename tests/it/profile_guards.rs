@@ -126,6 +126,12 @@ const GUARDS: &[Guard] = &[
     ("nfs.export", Level::Warn, &[], None),
     ("nfs.writable", Level::Warn, &[], None),
     ("nfs.mount", Level::Warn, &["mosip-services"], Some("cluster")),
+    ("gate.kubeconfig.observation", Level::Fail, &["obs-terraform"], Some("obs-cluster")),
+    ("gate.kubeconfig.cluster", Level::Fail, &["istio", "mosip-infra", "mosip-services"], Some("cluster")),
+    ("gate.releases.observation", Level::Fail, &["obs-terraform"], Some("obs-cluster")),
+    ("gate.releases.cluster", Level::Fail, &["mosip-infra", "mosip-services"], Some("cluster")),
+    ("gate.volume", Level::Fail, &["mosip-services"], Some("mosip-infra")),
+    ("gate.pod-dns", Level::Fail, &["mosip-services"], Some("istio")),
 ];
 
 fn holds(profile: &Profile, (check, level, guards, provider): &Guard) -> bool {
