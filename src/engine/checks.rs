@@ -188,6 +188,7 @@ pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
         user: machine.user.clone(),
         key: machine.key.clone(),
         known_hosts: plan.known_hosts.clone(),
+        jump: machine.jump.clone(),
     }
 }
 

@@ -121,6 +121,16 @@ impl Executor {
         Ok(())
     }
 
+    /// Takes over secrets as they are now.
+    pub fn renew(&self, values: impl IntoIterator<Item = (String, SecretString)>) {
+        let mut secrets = self.secrets();
+        for (field, value) in values {
+            if let Ok(field) = field.parse() {
+                secrets.insert(field, value);
+            }
+        }
+    }
+
     async fn checks(&self, plan: &Plan, scope: Scope) -> Vec<Finding> {
         self.checks_when(plan, scope, &[], &[]).await
     }

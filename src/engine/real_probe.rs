@@ -118,6 +118,7 @@ impl RealProbe {
             user: login.user.clone(),
             key: login.key.clone().into(),
             known_hosts: login.known_hosts.clone().into(),
+            jump: login.jump.clone(),
         };
         self.sessions.get(&place, &self.ssh)
     }
@@ -150,7 +151,14 @@ impl RealProbe {
 }
 
 pub(super) fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
-    Login { address: login.address, port, user: &login.user, key: Path::new(&login.key), known_hosts: Path::new(&login.known_hosts) }
+    Login {
+        address: login.address,
+        port,
+        user: &login.user,
+        key: Path::new(&login.key),
+        known_hosts: Path::new(&login.known_hosts),
+        jump: login.jump.as_ref(),
+    }
 }
 
 fn read_machine(login: &SshLogin, limits: &Limits, marker: &str, output: &Output) -> Result<MachineFacts, LoginFailure> {

@@ -78,7 +78,7 @@ async fn start(program: &Path, spec: &AttemptSpec) -> std::io::Result<tokio::pro
     let errors = super::runner::create_private(&spec.dir.join("runner.err"))?;
     let mut command = tokio::process::Command::new(program);
     // It must outlive this process, so it is never killed with it.
-    command.arg(VERB).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors).kill_on_drop(false);
+    command.arg0("mosip-setup").arg(VERB).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors).kill_on_drop(false);
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(&serde_json::to_vec(spec)?).await?;

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod inquiry;
 pub mod interpolate;
 pub mod judge;
+pub mod jump;
 mod known_names;
 pub mod outside;
 pub mod plan;

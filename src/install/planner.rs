@@ -11,6 +11,7 @@ use super::field::FieldKind;
 use super::helm::HelmSpec;
 use super::ids::FieldId;
 use super::interpolate::{Values, expand, names};
+use super::jump::Jump;
 use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
 use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
@@ -125,6 +126,10 @@ impl Planner<'_> {
 
     fn plan(&mut self) -> Plan {
         let profile = self.profile;
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty()).map(str::to_owned);
+        if let Some(message) = site_jump.and_then(|jump| Jump::among(&jump, &self.site.machines).err()) {
+            self.problems.push(KeyProblem { key: "ssh_jump".to_owned(), message });
+        }
         let files: Vec<PlanFile> =
             profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).map(|file| self.file(file)).collect();
         let checks = profile.checks.iter().filter(|check| self.site.holds(check.when.as_ref())).map(|check| self.check(check)).collect();
@@ -189,13 +194,20 @@ impl Planner<'_> {
             .and_then(|field| self.values.get(field.as_str()))
             .filter(|key| !key.is_empty())
             .or_else(|| self.values.get("ssh_key"));
+        let key = absolute(key.unwrap_or_default(), &self.place.home);
+        let user = values.get("user").cloned().unwrap_or_default();
+        // The site's own jump host leads to all machines but itself.
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty());
+        let jump = machine.jump.as_deref().or(site_jump).and_then(|text| Jump::among(text, &self.site.machines).ok());
+        let jump = jump.filter(|jump| jump.address != machine.address);
         PlanMachine {
             name: machine.name.clone(),
             roles: machine.roles.clone(),
             address: machine.address,
             public_address: machine.public_address.clone(),
-            user: values.get("user").cloned().unwrap_or_default(),
-            key: absolute(key.unwrap_or_default(), &self.place.home),
+            jump: jump.map(|jump| Jump { user: jump.user.or_else(|| Some(user.clone())), key: key.clone(), ..jump }),
+            user,
+            key,
         }
     }
 
@@ -241,8 +253,7 @@ impl Planner<'_> {
         }
         for (group, section) in &edit.section {
             let machines: Vec<Machine> = self.site.with_role(section.each.as_str()).cloned().collect();
-            let lines =
-                machines.iter().map(|machine| self.machine_text(&format!("{key}.section.{group}"), &section.line, machine)).collect();
+            let lines = machines.iter().map(|machine| self.host_line(&format!("{key}.section.{group}"), &section.line, machine)).collect();
             edits.push(Edit::Hosts { group: group.clone(), lines });
         }
         if let Some(knobs) = edit.advanced.as_ref().and_then(|name| self.site.advanced.get(name)) {
@@ -265,6 +276,15 @@ impl Planner<'_> {
             }
             toml::Value::Array(list) => toml::Value::Array(list.iter().map(|value| self.toml_value(key, value)).collect()),
             other => other.clone(),
+        }
+    }
+
+    /// A machine's line in an inventory; where it is reached through a jump host, Ansible is told so.
+    fn host_line(&mut self, key: &str, text: &str, machine: &Machine) -> String {
+        let line = self.machine_text(key, text, machine);
+        match self.machine(machine).jump {
+            Some(jump) if line.contains("ansible_host=") => format!("{line} {}", jump.for_inventory(&self.place.known_hosts)),
+            _ => line,
         }
     }
 
@@ -540,6 +560,9 @@ impl Planner<'_> {
             let command = if spec.sudo { format!("sudo -n sh -c {}", shell_quote(&command)) } else { command };
             let mut argv = vec!["ssh".to_owned()];
             argv.extend(ssh_options(&self.place.known_hosts));
+            if let Some(jump) = &planned.jump {
+                argv.extend(["-o".to_owned(), format!("ProxyCommand={}", jump.proxy_command(&self.place.known_hosts))]);
+            }
             argv.extend(["-i".to_owned(), planned.key, format!("{}@{}", planned.user, machine.address), command]);
             commands.push(argv);
         }

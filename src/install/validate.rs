@@ -7,6 +7,7 @@ use super::draft::{Draft, KeyProblem, Knobs};
 use super::field::{FieldKind, Value, ipv4};
 use super::ids::{MachineName, RoleId, SourceId};
 use super::interpolate::expand;
+use super::jump::Jump;
 use super::profile::Profile;
 use super::relations::check_relation;
 use super::site::{Machine, SecretRef, Site};
@@ -160,6 +161,15 @@ impl Draft {
             {
                 problems.add(key("user"), format!("'{user}' is not a user name"));
             }
+            let address_of = |name: &str| {
+                let other = self.machines.iter().find(|other| other.name == name && other.name != draft.name)?;
+                other.address.parse().ok()
+            };
+            if let Some(jump) = &draft.jump
+                && let Err(problem) = Jump::parse(jump, &address_of)
+            {
+                problems.add(key("jump"), problem);
+            }
             if let (Some(name), Some(address)) = (name, address) {
                 site.machines.push(Machine {
                     name,
@@ -167,6 +177,7 @@ impl Draft {
                     address,
                     public_address: draft.public_address.clone(),
                     user: draft.user.clone(),
+                    jump: draft.jump.clone(),
                 });
             }
         }

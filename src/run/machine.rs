@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Event, Failure, Held, Outcome, Prompted, StopReason};
 use super::question::{self, Answer, Question, Wanted};
 use super::resume::{self, Decision};
@@ -14,18 +16,22 @@ use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::{Action, Plan, PlanPhase, PlanStep};
 
 /// Which phases to run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// These alone; empty: all.
+    #[serde(default)]
     pub only: Vec<PhaseId>,
     /// From this one on.
+    #[serde(default)]
     pub from: Option<PhaseId>,
     /// Up to and with this one.
+    #[serde(default)]
     pub to: Option<PhaseId>,
 }
 
 /// What an operator asks of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Run phases.
     Run(Selection),

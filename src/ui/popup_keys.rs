@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crossterm::event::KeyEvent;
 use secrecy::SecretString;
 
-use super::app::{Leaving, Model, Next, leave};
+use super::app::{Model, Next, leave};
 use super::desk::Command;
 use super::keymap::Action;
 use super::popup::{Asked, EntryFor, Popup, Then};
@@ -148,10 +148,7 @@ fn press(model: &mut Model, then: Then) -> Vec<Command> {
         Then::Fetch => form::fetch(model),
         Then::SaveAndLeave => form::save(model, Next::Leave),
         Then::Leave => leave(model),
-        Then::Stop { now, leave: leaving } => {
-            if leaving {
-                model.leaving = Leaving::Stopping;
-            }
+        Then::Stop { now } => {
             model.say(if now { "Killing the step that runs" } else { "Asked the step that runs to end; x again offers to kill it" });
             vec![Command::Engine(Box::new(machine::Command::Stop { now }))]
         }

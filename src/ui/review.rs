@@ -46,6 +46,8 @@ pub struct Review {
     pub begin: bool,
     /// Whether it shall be a new one.
     pub new: bool,
+    /// Whether the site has an engine, as far as is known: then it is joined, and has its secrets.
+    pub living: bool,
 }
 
 /// The buttons below the plan.
@@ -203,9 +205,11 @@ pub fn new_run(model: &mut Model) -> Vec<Command> {
 pub fn open_run(model: &mut Model, begin: bool) -> Vec<Command> {
     model.review.begin = begin;
     let Some(site) = &model.site else { return Vec::new() };
+    // An engine that lives has been given them.
+    let ask = !model.review.living || model.review.new;
     let missing = site.profile.fields.iter().find(|field: &&Field| {
         let asked = site.draft.secrets.get(field.id.as_str()).is_some_and(|text| text.parse() == Ok(SecretRef::Prompt));
-        field.kind == FieldKind::Secret && asked && !model.review.prompted.contains_key(&field.id)
+        ask && field.kind == FieldKind::Secret && asked && !model.review.prompted.contains_key(&field.id)
     });
     if let Some(field) = missing {
         let popup = Popup::entry(
@@ -218,6 +222,9 @@ pub fn open_run(model: &mut Model, begin: bool) -> Vec<Command> {
         return Vec::new();
     }
     model.busy = Some("Opening the run".into());
+    if model.review.living && !model.review.new {
+        return vec![Command::Attach { site: model.site_path(), renew: begin }];
+    }
     let secrets = std::mem::take(&mut model.review.prompted);
     let new = std::mem::take(&mut model.review.new);
     vec![Command::OpenRun { site: model.site_path(), secrets, new }]

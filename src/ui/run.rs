@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::app::{Leaving, Model, Screen};
+use super::app::{Model, Screen};
 use super::desk::{Command, LogWindow, Trouble};
 use super::keymap::Context;
 use super::log_pane::LogPane;
@@ -68,6 +68,8 @@ pub struct Run {
     pub ended: Option<Option<String>>,
     /// A command was sent that makes it go on.
     pub pushed: bool,
+    /// Something has happened since this screen joined it.
+    pub moved: bool,
 }
 
 /// The buttons of the panel of a failed phase.
@@ -242,8 +244,9 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 run.halted = None;
             }
             run.follow_event(&event);
-            let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
+            run.moved |= run.live;
             if run.live {
+                let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
                 popup_keys::close_answered(model, &open);
                 if let Event::QuestionAsked { question } = &event.event {
                     popup_keys::ask(model, question);
@@ -252,6 +255,7 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
             }
         }
         Update::Live => commands.extend(live(model)),
+        Update::Accepted(_) => {}
         Update::Progress { step, attempt, progress } => {
             run.progress.insert(step, (attempt, progress));
         }
@@ -271,9 +275,6 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 commands.push(Command::Notify(reason.clone()));
             }
             run.ended = Some(reason);
-            if model.leaving == Leaving::Stopping {
-                commands.extend(super::app::leave(model));
-            }
         }
     }
     // While the history comes in, no log is worth reading.
@@ -321,14 +322,16 @@ fn live(model: &mut Model) -> Vec<Command> {
 
 fn halted(model: &mut Model, reason: StopReason) -> Vec<Command> {
     let Some(run) = &mut model.run else { return Vec::new() };
+    // How it stood when this screen joined it is on the screen already.
+    let news = run.pushed || run.halted.is_some() || run.moved;
     run.halted = Some(reason);
     run.pushed = false;
+    if let Some(state) = &mut run.state {
+        state.idle = true;
+    }
     let complete = run.state.as_ref().is_some_and(State::is_complete);
     let mut commands = Vec::new();
-    if model.leaving == Leaving::Stopping {
-        return super::app::leave(model);
-    }
-    if !run.live {
+    if !run.live || !news {
         return commands;
     }
     match reason {

@@ -5,7 +5,7 @@ use super::desk::{Command, ShellRequest};
 use super::keymap::Action;
 use super::popup::{EntryFor, Popup, Then};
 use super::run::{FAILURE_BUTTONS, Focus, Run, engine, refresh_log, retry};
-use super::{layout, popup_keys};
+use super::{layout, popup_keys, review};
 use crate::install::plan::PlanPhase;
 use crate::run::machine::{self, Selection};
 use crate::run::state::{PhaseState, State};
@@ -63,7 +63,7 @@ pub fn useful(run: &Run, action: Action) -> bool {
         Action::Retry | Action::RetryFromStart => !busy && !gone && failed,
         Action::Shell => !busy && failed,
         Action::Answers => !busy && !gone && !state.is_complete(),
-        Action::Continue => !busy && !gone && !state.is_complete() && !failed,
+        Action::Continue => !busy && !state.is_complete() && (gone || !failed),
         Action::Switch => !busy && !failed,
         Action::Skip => {
             let skippable = run.phase().is_some_and(|phase| phase.skip.is_some());
@@ -140,6 +140,8 @@ fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
     let Some(phase) = run.phase().cloned() else { return Vec::new() };
     match action {
         Action::Continue if busy => model.say("The run goes on already"),
+        // Its engine has ended: the next one takes up what runs, and goes on.
+        Action::Continue if run.ended.is_some() => return review::open_run(model, true),
         Action::Continue => {
             run.auto = true;
             run.pushed = true;
@@ -212,8 +214,8 @@ fn ask_to_stop(model: &mut Model) {
          run can go on later.\nKilling it now can leave a locked state or half-made resources behind.",
         &[
             ("Let it run", None, Then::Close),
-            ("Stop", Some('y'), Then::Stop { now: false, leave: false }),
-            ("Kill it now", Some('K'), Then::Stop { now: true, leave: false }),
+            ("Stop", Some('y'), Then::Stop { now: false }),
+            ("Kill it now", Some('K'), Then::Stop { now: true }),
         ],
     ));
 }

@@ -12,6 +12,7 @@ mod terminal;
 #[allow(dead_code)]
 mod plan_builder;
 #[allow(dead_code)]
+mod ssh_ways;
 mod stage;
 
 mod architecture;
@@ -34,9 +35,11 @@ mod profile_mutation;
 mod prompts;
 mod rehearse;
 mod rehearse_screen;
+mod requirements;
 mod runner;
 mod screenshots;
 mod ui_demo;
+mod ui_fix;
 mod ui_hosts;
 mod ui_keys;
 mod ui_paths;

@@ -60,6 +60,7 @@ pub fn started(columns: u16, rows: u16) -> Model {
                     id: "2026-05-29-1".into(),
                     state: "failed".into(),
                     note: "MOSIP cluster failed 3 hours ago; 3 of 7 phases are done.".into(),
+                    engine: false,
                 }),
             },
             SiteEntry {

@@ -80,6 +80,7 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         public_address: None,
         user: "ubuntu".into(),
         key: "/home/ubuntu/.ssh/id_ed25519".into(),
+        jump: None,
     };
     Plan {
         profile: "test".parse().unwrap(),

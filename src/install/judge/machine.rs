@@ -53,6 +53,10 @@ pub fn machine(checks: &[&CheckSpec], plan: &Plan, machine: &PlanMachine, seen: 
             login_failure(failure).finding(check, target.clone())
         } else if unreachable {
             skipped(check, target.clone(), "machine not reachable")
+        } else if let (Some(jump), CheckKind::TcpReachable { tcp, .. }) = (&machine.jump, &check.kind)
+            && tcp == &[22]
+        {
+            skipped(check, target.clone(), &format!("reached through the jump host {}", jump.place()))
         } else if let CheckKind::TcpReachable { tcp, listening } = &check.kind {
             // Where SSH itself is the trouble, the login check says so.
             network::tcp(tcp, *listening, seen.tcp, seen.answer.is_none()).finding(check, target.clone())
@@ -123,7 +127,7 @@ fn sudo_problem(facts: &MachineFacts) -> Option<Judgement> {
                 .map(|_| " (this is sudo-rs)")
                 .unwrap_or_default();
             let observed = format!("`sudo -n true` as {user} fails: {}{flavour}", if said.is_empty() { "no reason given" } else { said });
-            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(sudo_remedy(said, user)))
+            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(sudo_remedy(said, user)).alone())
         }
         None => Some(Judgement::unknown("sudo could not be tried", expected)),
     }
