@@ -15,6 +15,9 @@ const SCRIPT: &str = include_str!("../../assets/reach/agent.sh");
 const PYTHON: &str = include_str!("../../assets/reach/agent.py");
 const PERL: &str = include_str!("../../assets/reach/agent.pl");
 
+/// The name of an agent's process, as `ss` shows it.
+pub const AGENT: &str = "mosip-preflight";
+
 /// Seconds after which listeners end by themselves. They end at once when the connection does; this is for the case that nobody tells them.
 pub const LIFE_SECONDS: u32 = 60;
 

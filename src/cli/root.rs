@@ -8,11 +8,11 @@ use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
 use super::common::{self, Common, Failure, Outcome, note};
-use super::{check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, site, watch};
+use super::{check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
-use crate::engine::{rehearsal, runner};
+use crate::engine::{helm_guard, rehearsal, runner};
 use crate::exit::Exit;
 
 /// Installs MOSIP from one terminal: asks for the site, checks every machine, and drives Ansible, Terraform and Helm while you watch.
@@ -61,6 +61,8 @@ pub enum Verb {
     Retry(run::RetryArgs),
     /// Go on without a phase
     Skip(run::SkipArgs),
+    /// A shell where a step works: its folder and its environment
+    Shell(shell::ShellArgs),
     /// Answer a question of the run
     Answer(run::AnswerArgs),
     /// Practise: the whole wizard and run on a rehearsal site; nothing outside a scratch folder is touched
@@ -93,7 +95,11 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             let mut text = Vec::new();
             std::io::stdin().read_to_end(&mut text)?;
             let spec: AttemptSpec = serde_json::from_slice(&text)?;
-            runner::run(spec)?;
+            if let Err(error) = runner::run(spec) {
+                note(&error.to_string());
+                // Where nothing can be written, the exit code is all that can be said.
+                std::process::exit(error.code());
+            }
             Ok(Some(Exit::Done))
         }
         Some(ON_TERMINAL) => Err(become_on_terminal(rest).into()),
@@ -103,6 +109,7 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             runtime.block_on(acme_hook::run(&challenge))?;
             Ok(Some(Exit::Done))
         }
+        Some(helm_guard::VERB) => std::process::exit(helm_guard::run(rest)?),
         Some(rehearsal::VERB) => {
             let (speed, path) =
                 (rest.first().and_then(|speed| speed.parse().ok()).unwrap_or(1.0), rest.get(1).map(String::as_str).unwrap_or_default());
@@ -130,6 +137,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Logs(args)) => watch::logs(args, common),
         Some(Verb::Retry(args)) => run::retry(args, common).await,
         Some(Verb::Skip(args)) => run::skip(args, common).await,
+        Some(Verb::Shell(args)) => shell::run(args, common).await,
         Some(Verb::Answer(args)) => run::answer(args, common).await,
         Some(Verb::Rehearse(args)) if args.headless => rehearse::headless(args, common.json).await,
         Some(Verb::Rehearse(args)) => screen::rehearse(args).await,

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::attempt::{AttemptSpec, Ended};
 use crate::install::facts::{
     CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, MendFacts,
-    TcpAnswer, ToolFacts, UserFacts,
+    TcpAnswer, ToolFacts, UserFacts, WayOut,
 };
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, MendOrder, SshLogin};
+use crate::install::outside::{ChartsFacts, ChartsRequest, PullFacts};
 use crate::install::reach::{ReachAnswer, ReachRequest};
 use crate::run::event::Progress;
 
@@ -109,6 +110,15 @@ pub enum ProbeQuestion {
     Http(HttpRequest),
     /// Paths from machine to machine, through listeners that are gone afterwards.
     Reach(ReachRequest),
+    /// Whether there is a way to a web address.
+    WayOut {
+        /// The address.
+        url: String,
+    },
+    /// Charts in the index of a repository.
+    Charts(ChartsRequest),
+    /// The images that Docker Hub still gives.
+    Pulls,
 }
 
 /// The answer to a question.
@@ -141,6 +151,12 @@ pub enum ProbeAnswer {
     Http(HttpAnswer),
     /// To `Reach`.
     Reach(ReachAnswer),
+    /// To `WayOut`.
+    WayOut(WayOut),
+    /// To `Charts`.
+    Charts(ChartsFacts),
+    /// To `Pulls`.
+    Pulls(PullFacts),
     /// The question could not be answered at all; why.
     Failed(String),
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::adapters::session::{Place, Sessions, Shared};
 use crate::adapters::ssh::{Canceller, Limits, Login, Output};
-use crate::adapters::{certificates, host, layout, net, ssh, tools, user};
+use crate::adapters::{certificates, charts, host, layout, net, ssh, tools, user};
 use crate::install::facts::{CommandFacts, HostKeyAnswer, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, MendFacts};
 use crate::install::inquiry::{MachineWants, MendOrder, SshLogin};
 
@@ -28,6 +28,8 @@ pub struct RealProbe {
     pub dns: Duration,
     /// For a web address.
     pub http: Duration,
+    /// For the index of a Helm repository, tens of megabytes.
+    pub index: Duration,
     /// For a version command, the local probe and git.
     pub tool: Duration,
     /// The SSH sessions in use.
@@ -38,7 +40,16 @@ impl Default for RealProbe {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         let sessions = Arc::default();
-        Self { ssh_port: 22, ssh: Limits::default(), tcp: seconds(3), dns: seconds(6), http: seconds(15), tool: seconds(20), sessions }
+        Self {
+            ssh_port: 22,
+            ssh: Limits::default(),
+            tcp: seconds(3),
+            dns: seconds(6),
+            http: seconds(15),
+            index: seconds(60),
+            tool: seconds(20),
+            sessions,
+        }
     }
 }
 
@@ -85,6 +96,9 @@ impl RealProbe {
                 ProbeAnswer::Http(net::http(&request.url, request.address.as_deref(), request.insecure, self.http).await)
             }
             ProbeQuestion::Reach(request) => ProbeAnswer::Reach(reach::reach(self, &request).await),
+            ProbeQuestion::WayOut { url } => ProbeAnswer::WayOut(net::way_out(&url, self.http).await),
+            ProbeQuestion::Charts(request) => ProbeAnswer::Charts(charts::look(&request, self.index).await),
+            ProbeQuestion::Pulls => ProbeAnswer::Pulls(charts::pulls(charts::DOCKER_TOKEN, charts::DOCKER_MANIFEST, self.http).await),
         }
     }
 

@@ -32,6 +32,15 @@ pub struct MachineWants {
     pub paths: Vec<String>,
     /// Kernel modules.
     pub modules: Vec<String>,
+    /// Kernel settings, as `fs.inotify.max_user_instances`.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// Names to resolve there.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Web addresses to ask from there.
+    #[serde(default)]
+    pub urls: Vec<String>,
     /// Commands to run.
     pub commands: Vec<RemoteCommand>,
 }

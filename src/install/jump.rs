@@ -48,6 +48,15 @@ impl Jump {
         Self::parse(text, &|name| machines.iter().find(|machine| machine.name == *name).map(|machine| machine.address))
     }
 
+    /// The jump host to a machine: its own, else the site's, which leads to all machines but itself. It takes the machine's user, where
+    /// none is named, and its key.
+    #[must_use]
+    pub fn to(machine: &Machine, site: Option<&str>, machines: &[Machine], user: &str, key: &str) -> Option<Self> {
+        let text = machine.jump.as_deref().or(site.filter(|jump| !jump.is_empty()))?;
+        let jump = Self::among(text, machines).ok().filter(|jump| jump.address != machine.address)?;
+        Some(Self { user: jump.user.or_else(|| Some(user.to_owned())), key: key.to_owned(), ..jump })
+    }
+
     /// The arguments of the `ssh` that leads through it, without the place it leads to: known hosts, key and user as everywhere.
     #[must_use]
     pub fn arguments(&self, known_hosts: &str) -> Vec<String> {

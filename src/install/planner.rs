@@ -6,13 +6,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
+use super::helm::HelmSpec;
 use super::ids::FieldId;
-use super::interpolate::{Values, expand, names};
+use super::interpolate::{Values, names};
 use super::jump::Jump;
-use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
+use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
+use super::profile::{AnsibleSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -44,6 +44,8 @@ pub fn plan(profile: &Profile, site: &Site, place: &Place) -> Result<Plan, Vec<K
     let plan = planner.plan();
     if planner.problems.is_empty() { Ok(plan) } else { Err(planner.problems) }
 }
+
+mod contents;
 
 struct Planner<'a> {
     profile: &'a Profile,
@@ -172,7 +174,18 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
+            settled: self.settled(),
         }
+    }
+
+    fn settled(&self) -> BTreeMap<FieldId, Settled> {
+        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
+        let entry = |field: &super::field::Field| Settled {
+            label: field.label.clone(),
+            by: field.settled_by.clone(),
+            cost: field.hard_to_change.clone(),
+        };
+        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -184,146 +197,16 @@ impl Planner<'_> {
             .or_else(|| self.values.get("ssh_key"));
         let key = absolute(key.unwrap_or_default(), &self.place.home);
         let user = values.get("user").cloned().unwrap_or_default();
-        // The site's own jump host leads to all machines but itself.
-        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty());
-        let jump = machine.jump.as_deref().or(site_jump).and_then(|text| Jump::among(text, &self.site.machines).ok());
-        let jump = jump.filter(|jump| jump.address != machine.address);
+        let jump = Jump::to(machine, self.values.get("ssh_jump"), &self.site.machines, &user, &key);
         PlanMachine {
             name: machine.name.clone(),
             roles: machine.roles.clone(),
             address: machine.address,
             public_address: machine.public_address.clone(),
-            jump: jump.map(|jump| Jump { user: jump.user.or_else(|| Some(user.clone())), key: key.clone(), ..jump }),
+            jump,
             user,
             key,
         }
-    }
-
-    // --- files ---
-
-    fn file(&mut self, file: &FileSpec) -> PlanFile {
-        let key = format!("file.{}", file.target);
-        let path = self.path(&key, &file.target);
-        let content = match &file.origin {
-            FileOrigin::Create { text } => FileContent::Create { text: self.expand(&key, text) },
-            FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
-            FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
-            FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
-        };
-        PlanFile { path, secret: file.secret, content }
-    }
-
-    fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {
-        let template = self.path(key, &edit.template);
-        let fallback = match self.source_path(&edit.template) {
-            Some((source, rest)) => format!("{}/{rest}", self.place.fetched.get(&source).cloned().unwrap_or_default()),
-            None => template.clone(),
-        };
-        let format = FileFormat::of(target).unwrap_or(FileFormat::Hcl);
-        let mut edits = Vec::new();
-        for (table, make) in [(&edit.set, true), (&edit.add, false)] {
-            for (name, value) in table {
-                let entries: Vec<(Option<String>, String, &toml::Value)> = match (format, value) {
-                    (FileFormat::Ini, toml::Value::Table(inner)) => {
-                        inner.iter().map(|(key, value)| (Some(name.clone()), key.clone(), value)).collect()
-                    }
-                    _ => vec![(None, name.clone(), value)],
-                };
-                for (section, key_name, value) in entries {
-                    let value = self.toml_value(&format!("{key}.{name}"), value);
-                    edits.push(if make {
-                        Edit::Set { section, key: key_name, value }
-                    } else {
-                        Edit::Add { section, key: key_name, value }
-                    });
-                }
-            }
-        }
-        for (group, section) in &edit.section {
-            let machines: Vec<Machine> = self.site.with_role(section.each.as_str()).cloned().collect();
-            let lines = machines.iter().map(|machine| self.host_line(&format!("{key}.section.{group}"), &section.line, machine)).collect();
-            edits.push(Edit::Hosts { group: group.clone(), lines });
-        }
-        if let Some(knobs) = edit.advanced.as_ref().and_then(|name| self.site.advanced.get(name)) {
-            edits.extend(knobs.iter().map(|(key, value)| Edit::Set { section: None, key: key.clone(), value: value.clone() }));
-        }
-        FileContent::Edit { template, fallback, format, edits }
-    }
-
-    /// Fills in a value; a text that is one `${field}` takes the type of the field.
-    fn toml_value(&mut self, key: &str, value: &toml::Value) -> toml::Value {
-        match value {
-            toml::Value::String(text) => {
-                let only = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}'));
-                if let Some(typed) = only.and_then(|name| self.site.answers.get(name))
-                    && !matches!(typed, super::field::Value::Text(_))
-                {
-                    return typed.to_toml();
-                }
-                toml::Value::String(self.expand(key, text))
-            }
-            toml::Value::Array(list) => toml::Value::Array(list.iter().map(|value| self.toml_value(key, value)).collect()),
-            other => other.clone(),
-        }
-    }
-
-    /// A machine's line in an inventory; where it is reached through a jump host, Ansible is told so.
-    fn host_line(&mut self, key: &str, text: &str, machine: &Machine) -> String {
-        let line = self.machine_text(key, text, machine);
-        match self.machine(machine).jump {
-            Some(jump) if line.contains("ansible_host=") => format!("{line} {}", jump.for_inventory(&self.place.known_hosts)),
-            _ => line,
-        }
-    }
-
-    fn machine_text(&mut self, key: &str, text: &str, machine: &Machine) -> String {
-        let own: BTreeMap<String, String> =
-            machine_values(self.profile, self.site, machine).into_iter().map(|(item, value)| (format!("machine.{item}"), value)).collect();
-        match expand(text, &|name| own.get(name).cloned().or_else(|| self.values.get(name).map(str::to_owned))) {
-            Ok(text) => text,
-            Err(error) => {
-                self.problems.push(KeyProblem { key: key.to_owned(), message: error.to_string() });
-                String::new()
-            }
-        }
-    }
-
-    // --- checks ---
-
-    fn check(&mut self, check: &CheckSpec) -> CheckSpec {
-        let key = format!("check.{}", check.id);
-        let mut check = check.clone();
-        check.remedy = self.expand(&key, &check.remedy);
-        if let Some(fix) = &mut check.fix {
-            fix.does = self.expand(&key, &fix.does);
-            fix.script = self.expand(&key, &fix.script);
-        }
-        match &mut check.kind {
-            CheckKind::Certificate { chain, key: private, names, .. } => {
-                *chain = self.path(&key, chain);
-                *private = self.path(&key, private);
-                *names = names.iter().map(|name| self.expand(&key, name)).filter(|name| !name.is_empty()).collect();
-            }
-            CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
-            CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
-                *dir = dir.as_ref().map(|dir| self.path(&key, dir));
-                *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
-            }
-            CheckKind::Dns { records } => {
-                for record in records.iter_mut() {
-                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
-                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
-                }
-            }
-            CheckKind::Http { url, address, .. } => {
-                *url = self.expand(&key, url);
-                *address = address.as_ref().map(|address| self.expand(&key, address));
-            }
-            CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
-            _ => {}
-        }
-        check
     }
 
     // --- phases and steps ---
@@ -332,7 +215,15 @@ impl Planner<'_> {
         let present: Vec<_> =
             self.profile.phases.iter().filter(|other| self.site.holds(other.when.as_ref())).map(|other| other.id.clone()).collect();
         let known = |list: &[super::ids::PhaseId]| list.iter().filter(|id| present.contains(id)).cloned().collect();
-        let reads: BTreeMap<FieldId, String> = phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        let mut reads: BTreeMap<FieldId, String> =
+            phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        for name in &phase.reads_advanced {
+            // An empty table says as much as none, and leaves the digests of a site without such settings as they were.
+            let knobs = self.site.advanced.get(name).filter(|knobs| !knobs.is_empty());
+            if let (Some(knobs), Ok(id)) = (knobs, format!("advanced.{name}").parse::<FieldId>()) {
+                reads.insert(id, self.digest(knobs));
+            }
+        }
         let steps: Vec<PlanStep> = phase
             .steps
             .iter()
@@ -346,10 +237,38 @@ impl Planner<'_> {
             needs: known(&phase.needs),
             after: known(&phase.after),
             reads,
+            names: self.named(phase),
             expect_minutes: phase.expect_minutes,
             skip: phase.skip.clone(),
             steps,
         }
+    }
+
+    /// The answers that the steps of a phase and the files they write name, with their digests.
+    fn named(&self, phase: &Phase) -> BTreeMap<FieldId, String> {
+        let mut texts: Vec<String> = Vec::new();
+        for step in phase.steps.iter().filter(|step| self.site.holds(step.when.as_ref())) {
+            texts.extend(step_texts(step));
+            let StepKind::Write(which) = &step.action else { continue };
+            let written = |file: &&FileSpec| match which {
+                WriteSpec::All(_) => true,
+                WriteSpec::Targets(targets) => targets.contains(&file.target),
+            };
+            texts.extend(self.profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).filter(written).flat_map(file_texts));
+        }
+        let mut named = BTreeMap::new();
+        while let Some(text) = texts.pop() {
+            if let Some((source, _)) = self.source_path(&text) {
+                let source = self.profile.sources.iter().find(|(id, _)| id.as_str() == source);
+                texts.extend(source.map(|(_, source)| source.checkout.clone()));
+            }
+            texts.extend(self.profile.derive.iter().filter(|(name, _)| names(&text).contains(name)).map(|(_, text)| text.clone()));
+            let fields = names(&text).into_iter().map(|name| name.strip_prefix("secret.").map_or(name.clone(), str::to_owned));
+            for field in fields.filter_map(|name| self.profile.field(&name)) {
+                named.insert(field.id.clone(), self.digest(&self.read(&field.id)));
+            }
+        }
+        named
     }
 
     /// What a phase reads of a field: its value, or the reference to the secret.
@@ -379,6 +298,7 @@ impl Planner<'_> {
             on_retry: step.on_retry,
             terminal: step.terminal,
             prompts,
+            helm: step.helm.as_ref().map(|helm| self.helm(&key, helm)),
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
             digest: String::new(),
@@ -387,8 +307,21 @@ impl Planner<'_> {
             Action::Write { paths } => files.iter().filter(|file| paths.contains(&file.path)).collect(),
             _ => Vec::new(),
         };
-        planned.digest = self.digest(&(&planned, written, reads));
+        // How it may be repeated does not change what it does.
+        let mut what = planned.clone();
+        if let Action::Ansible { limit_retry, .. } = &mut what.action {
+            *limit_retry = false;
+        }
+        planned.digest = self.digest(&(&what, written, reads));
         planned
+    }
+
+    fn helm(&mut self, key: &str, helm: &HelmSpec) -> HelmSpec {
+        let mut helm = helm.clone();
+        for word in helm.release.iter_mut().flat_map(|rule| &mut rule.add) {
+            *word = self.expand(key, word);
+        }
+        helm
     }
 
     fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {
@@ -474,7 +407,7 @@ impl Planner<'_> {
             let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
             each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
         });
-        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
+        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model, limit_retry: spec.limit_retry }
     }
 
     fn ssh(&mut self, key: &str, spec: &SshSpec) -> Action {
@@ -502,6 +435,43 @@ impl Planner<'_> {
         mac.update(&serde_json::to_vec(value).unwrap_or_default());
         mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// The texts of a step that are filled in.
+fn step_texts(step: &Step) -> Vec<String> {
+    let mut texts: Vec<String> = step.env.values().chain(&step.dir).chain(&step.kubeconfig).cloned().collect();
+    texts.extend(step.prompts.iter().flat_map(|prompt| [prompt.text.clone(), prompt.answer.clone()]));
+    match &step.action {
+        StepKind::Command(argv) => texts.extend(argv.iter().cloned()),
+        StepKind::Ansible(spec) => texts.extend(spec.limit.iter().chain(&spec.arguments).cloned()),
+        StepKind::Ssh(spec) => texts.extend(std::iter::once(&spec.command).chain(&spec.save).cloned()),
+        StepKind::Ask(spec) => texts.extend([spec.text.clone(), spec.detail.clone()]),
+        StepKind::Terraform(_) | StepKind::Write(_) | StepKind::Wait(_) | StepKind::Check(_) => {}
+    }
+    texts
+}
+
+/// The texts of a file that are filled in.
+fn file_texts(file: &FileSpec) -> Vec<String> {
+    fn values(value: &toml::Value, texts: &mut Vec<String>) {
+        match value {
+            toml::Value::String(text) => texts.push(text.clone()),
+            toml::Value::Array(list) => list.iter().for_each(|value| values(value, texts)),
+            toml::Value::Table(table) => table.values().for_each(|value| values(value, texts)),
+            _ => {}
+        }
+    }
+    let mut texts = vec![file.target.clone()];
+    match &file.origin {
+        FileOrigin::Create { text } => texts.push(text.clone()),
+        FileOrigin::Copy { from } => texts.push(from.clone()),
+        FileOrigin::Once { unless, .. } => texts.push(unless.clone()),
+        FileOrigin::Edit(edit) => {
+            edit.set.values().chain(edit.add.values()).for_each(|value| values(value, &mut texts));
+            texts.extend(edit.section.values().map(|section| section.line.clone()));
+        }
+    }
+    texts
 }
 
 /// `~` and `~/…` with the operator's home folder.
@@ -559,26 +529,4 @@ fn ansible_environment(known_hosts: &str) -> Vec<(String, String)> {
 pub fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-/// The names a text of the profile may use; for `profiles check`.
-#[must_use]
-pub fn unknown_names(profile: &Profile, text: &str, with_machine: bool) -> Vec<String> {
-    let derived = |name: &str| profile.derive.iter().any(|(known, _)| known == name);
-    let known = |name: &str| -> bool {
-        let mut parts = name.splitn(3, '.');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some("home" | "user" | "known_hosts" | "program"), None, None) => true,
-            (Some("site"), Some("dir"), None) => true,
-            (Some("source" | "checkout"), Some(source), None) => profile.sources.contains_key(source),
-            (Some("machine"), Some("name" | "address" | "public_address" | "user"), None) => with_machine,
-            (Some("machine"), Some(_), Some("name" | "address" | "public_address" | "user")) => true,
-            (Some("role"), Some(role), Some("names" | "addresses" | "count" | "first" | "first_name" | "first_public")) => {
-                profile.role(role).is_some()
-            }
-            (Some("secret"), Some(field), None) => profile.field(field).is_some_and(|field| field.kind == FieldKind::Secret),
-            _ => derived(name) || profile.field(name).is_some_and(|field| field.kind != FieldKind::Secret),
-        }
-    };
-    names(text).into_iter().filter(|name| !known(name)).collect()
 }

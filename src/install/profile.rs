@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::{Condition, Field};
+use super::helm::HelmSpec;
 use super::ids::{CheckId, FieldId, PhaseId, ProfileId, RoleId, SourceId, StepId};
 
 /// The schema version this program reads.
@@ -281,6 +282,8 @@ pub struct Phase {
     pub after: Vec<PhaseId>,
     /// The answers it depends on; beside those its steps and files name.
     pub reads: Vec<FieldId>,
+    /// The names under `[advanced]` whose further settings it depends on.
+    pub reads_advanced: Vec<String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
     /// What skipping it means; a phase without this text cannot be skipped.
@@ -318,6 +321,8 @@ pub struct Step {
     pub terminal: Terminal,
     /// Prompts answered for it: exact text → answer.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded; none: it is the real one.
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: Option<u32>,
     /// What it does.
@@ -431,6 +436,10 @@ pub struct AnsibleSpec {
     /// Hosts or groups it is limited to.
     #[serde(default)]
     pub limit: Option<String>,
+    /// Whether it may run again on the hosts alone that failed: where the hosts do not depend on one another, and nothing is lost of a
+    /// handler that was notified before.
+    #[serde(default)]
+    pub limit_retry: bool,
     /// Further arguments; interpolated.
     #[serde(default)]
     pub arguments: Vec<String>,

@@ -321,7 +321,8 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) = split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) =
+            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "skip", "when"]);
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -343,6 +344,7 @@ impl Reader {
             needs: head.needs,
             after: head.after,
             reads: head.reads,
+            reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
             skip: head.skip,
             when: head.when,
@@ -364,6 +366,7 @@ impl Reader {
             "on_retry",
             "terminal",
             "prompts",
+            "helm",
             "slow_after_minutes",
         ];
         let (head, rest) = split(&entry.table, &common);
@@ -382,6 +385,7 @@ impl Reader {
             on_retry: head.on_retry,
             terminal: head.terminal,
             prompts: head.prompts,
+            helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
             action,
         })
@@ -451,6 +455,8 @@ struct PhaseHead {
     #[serde(default)]
     reads: Vec<FieldId>,
     #[serde(default)]
+    reads_advanced: Vec<String>,
+    #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
     skip: Option<String>,
@@ -483,6 +489,8 @@ struct StepHead {
     terminal: Terminal,
     #[serde(default)]
     prompts: Vec<Prompt>,
+    #[serde(default)]
+    helm: Option<super::helm::HelmSpec>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
 }

@@ -306,9 +306,10 @@ impl View<'_> {
             let detail = match &check.kind {
                 CheckKind::OperatingSystem { accept } | CheckKind::Architecture { accept } => accept.join(", "),
                 CheckKind::SwapOff {} => "none, now and after a reboot".to_owned(),
-                CheckKind::PortsFree { tcp, udp } => {
+                CheckKind::PortsFree { tcp, udp, udp_fields } => {
                     let list = |ports: &[u16], protocol: &str| ports.iter().map(|port| format!("{port}/{protocol}")).collect::<Vec<_>>();
-                    [list(tcp, "tcp"), list(udp, "udp")].concat().join(", ")
+                    let asked: Vec<String> = udp_fields.iter().map(|field| format!("{}/udp", self.value(field.as_str(), 0))).collect();
+                    [list(tcp, "tcp"), list(udp, "udp"), asked].concat().join(", ")
                 }
                 CheckKind::TimeSync { max_skew_seconds } => format!("synchronised, at most {max_skew_seconds} s off"),
                 CheckKind::Python { min } => min.as_ref().map_or_else(|| "python3".to_owned(), |min| format!("python3, {min} or newer")),
@@ -324,9 +325,20 @@ impl View<'_> {
 
     fn ports(&self, checks: &[&CheckSpec]) -> Vec<PortNeed> {
         let mut needs: Vec<PortNeed> = Vec::new();
-        let mut put = |from: &str, to: &str, protocol: &'static str, ports: Vec<String>, purpose: &str, when: String| {
-            if !ports.is_empty() {
-                needs.push(PortNeed { from: from.to_owned(), to: to.to_owned(), protocol, ports, purpose: purpose.to_owned(), when });
+        let mut put = |from: &str, to: &str, protocol: &'static str, mut ports: Vec<String>, purpose: &str, when: String| {
+            if ports.is_empty() {
+                return;
+            }
+            // Ports for one purpose stand together.
+            let same = |known: &&mut PortNeed| {
+                (known.from.as_str(), known.to.as_str(), known.protocol, known.purpose.as_str(), &known.when)
+                    == (from, to, protocol, purpose, &when)
+            };
+            match needs.iter_mut().find(same) {
+                Some(known) => known.ports.append(&mut ports),
+                None => {
+                    needs.push(PortNeed { from: from.to_owned(), to: to.to_owned(), protocol, ports, purpose: purpose.to_owned(), when })
+                }
             }
         };
         for check in checks {
@@ -347,7 +359,7 @@ impl View<'_> {
                 _ => {}
             }
         }
-        // What the table of roles says beside that is reached from outside or by more than the table names.
+        // What the roles offer beside that: to users, or to more than the profile tries.
         let named = |role: &Role, protocol: &str, port: &str| {
             needs.iter().any(|need| {
                 let to_role = need.to == "all machines" || need.to.split(", ").any(|to| role.id == *to);
@@ -399,6 +411,10 @@ impl View<'_> {
             let (from, asked) = match &check.kind {
                 CheckKind::Http { url, address: None, .. } => (NODE.to_owned(), hosts_in(&self.text(url))),
                 CheckKind::RemoteCommand { command, .. } => (join(&check.roles), hosts_in(command)),
+                CheckKind::Egress { urls } => (NODE.to_owned(), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect()),
+                CheckKind::EgressFromMachines { urls } => {
+                    (join(&check.roles), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect())
+                }
                 _ => return None,
             };
             // What is asked stands for the hosts that the remedy names.

@@ -299,8 +299,8 @@ impl Popup {
             Self::Secret { .. } => Context::Pick,
             Self::Roles { .. } => Context::Roles,
             Self::HostKeys(_) => Context::HostKeys,
+            Self::Question(asked) if asked.question.takes_text() => Context::QuestionText,
             Self::Fix(_) => Context::Fix,
-            Self::Question(asked) if asked.question.is_secret() => Context::QuestionText,
             Self::Question(_) => Context::QuestionChoice,
             Self::Help { .. } => Context::Help,
         }
@@ -315,7 +315,8 @@ impl Asked {
             Wanted::Confirmation { .. } => vec!["Later", "Done", "No"],
             Wanted::Repeat => vec!["Later", "Run it again", "No"],
             Wanted::Destroy { .. } => vec!["Later", "Let it destroy", "No"],
-            Wanted::Secret { .. } => vec!["Later", "Answer"],
+            Wanted::Change { .. } => vec!["Later", "Go on", "No"],
+            Wanted::Secret { .. } | Wanted::Prompt { .. } => vec!["Later", "Answer"],
         };
         if self.question.optional().is_some() {
             buttons.push("Leave open");

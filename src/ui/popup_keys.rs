@@ -113,9 +113,10 @@ fn question(mut asked: Asked, action: Action, model: &mut Model) -> Vec<Command>
             Vec::new()
         }
         Action::LeaveOpen if asked.question.optional().is_some() => answer(Answer::Open),
-        Action::Enter | Action::Toggle if asked.question.is_secret() => {
-            let text = asked.line.text().trim().to_owned();
-            if text.is_empty() {
+        Action::Enter | Action::Toggle if asked.question.takes_text() => {
+            let prompt = asked.question.is_prompt();
+            let text = if prompt { asked.line.text().to_owned() } else { asked.line.text().trim().to_owned() };
+            if text.is_empty() && !prompt {
                 asked.problem = Some("the answer is empty".into());
                 Vec::new()
             } else {

@@ -9,7 +9,7 @@ use super::desk::{Again, Command, Trouble};
 use super::keymap::{Action, Context};
 use super::popup::{EntryFor, Popup};
 use super::{fix, host_keys};
-use crate::install::check::{CheckSpec, Finding, Level, Summary, Target, Verdict};
+use crate::install::check::{Cause, CheckSpec, Finding, Level, Summary, Target, Verdict};
 use crate::install::ids::CheckId;
 use crate::install::plan::Plan;
 
@@ -116,7 +116,8 @@ impl Preflight {
     /// On how many machines something is said about a host key that stands in the way.
     #[must_use]
     pub fn strangers(&self) -> usize {
-        self.findings().filter(|finding| is_about_host_key(finding)).count()
+        let about = |finding: &&Finding| finding.cause.is_some_and(Cause::is_host_key);
+        self.findings().filter(about).count()
     }
 
     /// How many block.

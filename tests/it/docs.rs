@@ -11,6 +11,7 @@ use mosip_setup::adapters::profiles;
 use mosip_setup::install::check::{CheckKind, CheckSpec, DnsRecord, Level};
 use mosip_setup::install::field::{Choice, Condition, Field, FieldKind};
 use mosip_setup::install::fix::Fix;
+use mosip_setup::install::helm::{HelmSpec, ReleaseRule};
 use mosip_setup::install::profile::{
     AnsibleSpec, AskSpec, Count, FileOrigin, OutcomeLine, Profile, Prompt, Refusal, Relation, Repeat, Role, SectionSpec, Source, SshSpec,
     StepKind, TasksEach, Terminal, TerraformSpec, WaitSpec,
@@ -24,7 +25,15 @@ use serde_json::{Value, json};
 use crate::support::{Place, repository};
 
 const GUIDE: &str = "docs/profile.md";
-const PAGES: &[&str] = &["README.md", "CHANGELOG.md", "docs/operators-guide.md", "docs/profile.md", "docs/design.md", "docs/preflight.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "CHANGELOG.md",
+    "docs/operators-guide.md",
+    "docs/profile.md",
+    "docs/design.md",
+    "docs/preflight.md",
+    "docs/preflight-coverage.md",
+];
 
 fn page(name: &str) -> String {
     fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -163,6 +172,8 @@ fn every_kind_and_every_key_is_explained() {
         ("## Steps", known::<Repeat>(json!("?"))),
         ("## Steps", known::<Terminal>(json!("?"))),
         ("## Steps", known::<Prompt>(unknown())),
+        ("### Guarded helm", known::<HelmSpec>(unknown())),
+        ("### Guarded helm", known::<ReleaseRule>(unknown())),
         ("## Steps", known::<StepKind>(unknown())),
         ("### `ansible`", known::<AnsibleSpec>(unknown())),
         ("### `ansible`", known::<TasksEach>(unknown())),
@@ -181,7 +192,10 @@ fn every_kind_and_every_key_is_explained() {
         list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless"),
     ));
     wanted.push(("## Phases", list("id title help needs after reads expect_minutes skip when step")));
-    wanted.push(("## Steps", list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts slow_after_minutes")));
+    wanted.push((
+        "## Steps",
+        list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts helm slow_after_minutes"),
+    ));
     wanted.push(("### Conditions", vec!["when".into()]));
     for name in known::<Condition>(unknown()) {
         assert!(section(&text, "### Conditions").contains(&format!("{name} = ")), "{name}");
@@ -334,6 +348,31 @@ fn generated_tables_are_as_the_code_says() {
     assert!(seen.contains("checks") && seen.contains("keys Run LogFull"), "{seen:?}");
 }
 
+/// The page that says what is covered names every check of the preflight, and none that does not exist.
+#[test]
+fn everything_that_can_be_known_is_a_check_or_has_a_reason() {
+    let profile = profiles::load("turing-rke2").expect("the shipped profile");
+    let text = page("docs/preflight-coverage.md");
+    let name = Regex::new(r"`([a-z-]+(?:\.[a-z0-9-]+)+)`").unwrap();
+    let (mut named, mut rows) = (BTreeSet::new(), 0);
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 2, "{row}");
+        let checks: Vec<&str> = name.captures_iter(cells[1]).map(|found| found.get(1).unwrap().as_str()).collect();
+        for check in &checks {
+            assert!(profile.check(check).is_some_and(|check| !check.on_demand), "there is no check {check}: {row}");
+        }
+        // Without a check there is a sentence that says why.
+        assert!(!checks.is_empty() || cells[1].ends_with('.') && cells[1].split(' ').count() >= 4, "{row}");
+        named.extend(checks);
+        rows += 1;
+    }
+    assert!(rows >= 80, "{rows}");
+    let missing: Vec<&str> =
+        profile.checks.iter().filter(|check| !check.on_demand).map(|check| check.id.as_str()).filter(|id| !named.contains(id)).collect();
+    assert!(missing.is_empty(), "docs/preflight-coverage.md says nothing of {missing:?}");
+}
+
 fn generated(what: &str) -> String {
     let profile = profiles::load("turing-rke2").expect("the shipped profile");
     match what {
@@ -359,7 +398,7 @@ fn checks(profile: &Profile, wanted: impl Fn(&CheckSpec) -> bool) -> String {
     for check in profile.checks.iter().filter(|check| wanted(check)) {
         let place = match &check.kind {
             CheckKind::Dns { records } => format!("{} names", records.len()),
-            kind if kind.is_per_machine() => list(&check.roles, "all machines"),
+            kind if kind.is_per_machine() || kind.is_across_machines() => list(&check.roles, "all machines"),
             _ => "deployment node".to_owned(),
         };
         let guards = if check.on_demand { "-".to_owned() } else { list(&check.guards, "the run as a whole") };

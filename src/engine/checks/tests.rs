@@ -97,6 +97,7 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         secrets: BTreeMap::new(),
         known_hosts: "/nowhere/known_hosts".into(),
         outcome: Vec::new(),
+        settled: BTreeMap::new(),
     }
 }
 

@@ -11,12 +11,12 @@ use serde::Deserialize;
 use super::stage::Fault;
 use crate::engine::ports::{BoxFuture, Heard, Probe, ProbeAnswer, ProbeQuestion};
 use crate::engine::real_probe::RealProbe;
-use crate::install::check::CheckKind;
 use crate::install::facts::{
     CommandFacts, DiskFacts, DnsAnswer, DnsOutcome, HostKey, HostKeyAnswer, HttpAnswer, LoginFailure, LoginFailureKind, MachineAnswer,
-    MachineFacts, MendFacts, ModuleState, Protocol, TcpAnswer, ToolFacts, UserFacts,
+    MachineFacts, MendFacts, ModuleState, NameAnswer, Protocol, TcpAnswer, ToolFacts, UserFacts, WayOut, WayOutcome,
 };
 use crate::install::inquiry::{MachineWants, MendOrder};
+use crate::install::outside::{ChartPin, ChartsFacts, IndexAnswer, PullAnswer, PullFacts};
 use crate::install::plan::Plan;
 use crate::install::reach::{ListenState, Path, PathAnswer, ReachAnswer, ReachHost, ReachRequest, What};
 
@@ -100,6 +100,9 @@ impl RehearsalProbe {
                 }
                 let mut facts = complete(&recorded.machine, wants);
                 facts.user = Some(login.user.clone());
+                facts.hostname = Some(login.name.to_string());
+                facts.machine_id = Some(format!("rehearsal-{}", login.address));
+                facts.names = wants.names.iter().map(|name| (name.clone(), self.name_on_machine(name))).collect();
                 if self.has(Fault::SwapOn) && !self.swap_mended.load(Ordering::Relaxed) && is_fault_machine(&login.address) {
                     facts.swap_active = Some(vec!["/swap.img".into()]);
                     facts.swap_configured = Some(vec!["/etc/fstab: /swap.img".into()]);
@@ -145,20 +148,42 @@ impl RehearsalProbe {
             ProbeQuestion::Reach(request) => {
                 ProbeAnswer::Reach(paths(request, self.has(Fault::PortClosed), self.has(Fault::HostDown), &is_fault_machine))
             }
+            ProbeQuestion::WayOut { .. } => ProbeAnswer::WayOut(WayOut { outcome: WayOutcome::Answered(200), proxy: None }),
+            ProbeQuestion::Charts(request) => {
+                let pin = |(chart, key): &(String, String)| ChartPin {
+                    chart: chart.clone(),
+                    key: key.clone(),
+                    version: Some("rehearsed".into()),
+                    known: true,
+                    found: true,
+                    newest: Vec::new(),
+                };
+                let pins: Vec<ChartPin> = request.charts.iter().map(pin).collect();
+                ProbeAnswer::Charts(ChartsFacts { problem: None, index: IndexAnswer::Read(pins.len()), pins, proxy: None })
+            }
+            ProbeQuestion::Pulls => {
+                let answer = PullAnswer::Limit { remaining: 200, of: Some(200), seconds: Some(21_600), source: None };
+                ProbeAnswer::Pulls(PullFacts { answer, proxy: None })
+            }
             ProbeQuestion::User { .. } | ProbeQuestion::SshKey { .. } | ProbeQuestion::Certificate { .. } | ProbeQuestion::Layout(_) => {
                 return None;
             }
         })
     }
 
+    /// The same as a machine sees it.
+    fn name_on_machine(&self, name: &str) -> NameAnswer {
+        match self.name(name).outcome {
+            DnsOutcome::Addresses { addresses, .. } => NameAnswer::Addresses(addresses),
+            _ => NameAnswer::NotFound,
+        }
+    }
+
     /// The address that the plan expects of a name, or a wrong one where that is rehearsed.
     fn name(&self, name: &str) -> DnsAnswer {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let records = plan.iter().flat_map(|plan| &plan.checks).filter_map(|check| match &check.kind {
-            CheckKind::Dns { records } => Some(records),
-            _ => None,
-        });
-        let address = records.flatten().find(|record| record.name == name).and_then(|record| record.address.parse::<IpAddr>().ok());
+        let mut records = plan.iter().flat_map(|plan| &plan.checks).flat_map(|check| check.kind.records());
+        let address = records.find(|record| record.name == name).and_then(|record| record.address.parse::<IpAddr>().ok());
         let wrong = self.has(Fault::DnsWrong) && name.starts_with("api-internal.");
         let outcome = match address {
             Some(_) if wrong => DnsOutcome::Addresses { addresses: vec![IpAddr::from([192, 0, 2, 99])], through: Vec::new() },
@@ -213,6 +238,12 @@ fn complete(facts: &MachineFacts, wants: &MachineWants) -> MachineFacts {
     }
     for module in &wants.modules {
         facts.modules.entry(module.clone()).or_insert(ModuleState::Loadable);
+    }
+    for setting in &wants.settings {
+        facts.settings.entry(setting.clone()).or_insert(1 << 40);
+    }
+    for url in &wants.urls {
+        facts.ways_out.insert(url.clone(), WayOut { outcome: WayOutcome::Answered(200), proxy: None });
     }
     for command in &wants.commands {
         facts.commands.insert(command.check.clone(), said(""));
