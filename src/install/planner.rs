@@ -131,12 +131,13 @@ impl Planner<'_> {
         if let Some(message) = site_jump.and_then(|jump| Jump::among(&jump, &self.site.machines).err()) {
             self.problems.push(KeyProblem { key: "ssh_jump".to_owned(), message });
         }
-        let files: Vec<PlanFile> =
+        let machines: Vec<PlanMachine> = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
+        let mut files: Vec<PlanFile> =
             profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).map(|file| self.file(file)).collect();
+        files.extend(super::jump::config(&machines, &self.place.known_hosts));
         let checks = profile.checks.iter().filter(|check| self.site.holds(check.when.as_ref())).map(|check| self.check(check)).collect();
         let phases: Vec<PlanPhase> =
             profile.phases.iter().filter(|phase| self.site.holds(phase.when.as_ref())).map(|phase| self.phase(phase, &files)).collect();
-        let machines = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
         let sources = profile.sources.iter().map(|(id, source)| {
             let mut source = source.clone();
             source.checkout = self.values.get(&format!("checkout.{id}")).unwrap_or_default().to_owned();

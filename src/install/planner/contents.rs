@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Planner, machine_values};
 use crate::install::check::{CheckKind, CheckSpec, DnsRecord};
 use crate::install::interpolate::expand;
+use crate::install::jump::Jump;
 use crate::install::plan::{Edit, FileContent, FileFormat, PlanFile};
 use crate::install::profile::{EditSpec, FileOrigin, FileSpec};
 use crate::install::site::{KeyProblem, Machine};
@@ -82,7 +83,7 @@ impl Planner<'_> {
     fn host_line(&mut self, key: &str, text: &str, machine: &Machine) -> String {
         let line = self.machine_text(key, text, machine);
         match self.machine(machine).jump {
-            Some(jump) if line.contains("ansible_host=") => format!("{line} {}", jump.for_inventory(&self.place.known_hosts)),
+            Some(_) if line.contains("ansible_host=") => format!("{line} {}", Jump::for_inventory(&self.place.known_hosts)),
             _ => line,
         }
     }
