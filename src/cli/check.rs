@@ -164,6 +164,9 @@ pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, ou
         lines::summary(findings, out)?;
     } else {
         lines::all(findings, plan, out)?;
+        for said in request.checks().into_iter().filter_map(|check| crate::install::judge::sampling(check, plan)) {
+            writeln!(out, "{said}.")?;
+        }
     }
     out.flush()?;
     Ok(if watching.is_open() { DONE } else { BLOCKED })

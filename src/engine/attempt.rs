@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -251,6 +251,7 @@ pub fn is_locked(path: &Path) -> bool {
 /// The disk is full.
 pub fn write_holder<T: Serialize>(mut lock: &File, holder: &T) -> io::Result<()> {
     lock.set_len(0)?;
+    lock.rewind()?;
     lock.write_all(&serde_json::to_vec(holder).map_err(io::Error::other)?)?;
     lock.sync_data()
 }

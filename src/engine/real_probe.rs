@@ -90,7 +90,7 @@ impl RealProbe {
                 let dir = dir.as_deref().map(Path::new);
                 ProbeAnswer::Command(tools::run(tools::Request { argv: &argv, dir, env: &env, input: b"", timeout }).await)
             }
-            ProbeQuestion::Dns { name } => ProbeAnswer::Dns(net::addresses(&name, self.dns).await),
+            ProbeQuestion::Dns { name, expected } => ProbeAnswer::Dns(net::addresses(&name, expected, self.dns).await),
             ProbeQuestion::Tcp { address, port, banner } => ProbeAnswer::Tcp(net::tcp(address, port, banner, self.tcp).await),
             ProbeQuestion::Http(request) => {
                 ProbeAnswer::Http(net::http(&request.url, request.address.as_deref(), request.insecure, self.http).await)

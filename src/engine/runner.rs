@@ -24,7 +24,7 @@ use super::leftover;
 use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
-use crate::adapters::process::{Output, Start, signal_group, start};
+use crate::adapters::process::{Output, Start, own_image, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
 use crate::run::event::{Failure, Outcome, Progress};
@@ -143,7 +143,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         if let Err(error) = writeln!(output, "$ {typed}") {
             return Outcome::Failed(trouble("the log cannot be written", &error));
         }
-        let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+        let program = own_image();
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
         let mut env = command.env.clone();
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());

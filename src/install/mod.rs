@@ -13,6 +13,7 @@ pub mod interpolate;
 pub mod judge;
 pub mod jump;
 mod known_names;
+mod named;
 pub mod outside;
 pub mod plan;
 pub mod planner;

@@ -253,6 +253,11 @@ pub struct CommandLine {
 /// Name of the saved plan in a Terraform root; removed after every attempt.
 pub const TERRAFORM_PLAN_FILE: &str = ".mosip-setup.tfplan";
 
+/// How long a command that was asked to end may take before it is killed, seconds.
+pub const STOP_GRACE_SECONDS: u64 = 20;
+/// The same for Terraform, which finishes the resource it is at: killed earlier, it leaves its lock or half a state.
+pub const TERRAFORM_STOP_GRACE_SECONDS: u64 = 15 * 60;
+
 impl PlanPhase {
     /// The answers it depends on, declared or named, each with its digest.
     #[must_use]
@@ -262,6 +267,12 @@ impl PlanPhase {
 }
 
 impl PlanStep {
+    /// How long the step may take to end when it is asked to, seconds.
+    #[must_use]
+    pub fn stop_grace_seconds(&self) -> u64 {
+        if matches!(self.action, Action::Terraform { .. }) { TERRAFORM_STOP_GRACE_SECONDS } else { STOP_GRACE_SECONDS }
+    }
+
     /// The commands it runs when it is limited to some hosts; none: all. Only a playbook can be.
     #[must_use]
     pub fn commands_on(&self, hosts: &[String]) -> Vec<CommandLine> {

@@ -9,10 +9,11 @@ use sha2::Sha256;
 use super::field::FieldKind;
 use super::helm::HelmSpec;
 use super::ids::FieldId;
-use super::interpolate::{Values, names};
+use super::interpolate::Values;
 use super::jump::Jump;
-use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
-use super::profile::{AnsibleSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
+use super::named;
+use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
+use super::profile::{AnsibleSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -175,18 +176,8 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
-            settled: self.settled(),
+            settled: named::settled(profile),
         }
-    }
-
-    fn settled(&self) -> BTreeMap<FieldId, Settled> {
-        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
-        let entry = |field: &super::field::Field| Settled {
-            label: field.label.clone(),
-            by: field.settled_by.clone(),
-            cost: field.hard_to_change.clone(),
-        };
-        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -198,13 +189,16 @@ impl Planner<'_> {
             .or_else(|| self.values.get("ssh_key"));
         let key = absolute(key.unwrap_or_default(), &self.place.home);
         let user = values.get("user").cloned().unwrap_or_default();
-        let jump = Jump::to(machine, self.values.get("ssh_jump"), &self.site.machines, &user, &key);
+        // The site's own jump host leads to all machines but itself.
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty());
+        let jump = machine.jump.as_deref().or(site_jump).and_then(|text| Jump::among(text, &self.site.machines).ok());
+        let jump = jump.filter(|jump| jump.address != machine.address);
         PlanMachine {
             name: machine.name.clone(),
             roles: machine.roles.clone(),
             address: machine.address,
             public_address: machine.public_address.clone(),
-            jump,
+            jump: jump.map(|jump| Jump { user: jump.user.or_else(|| Some(user.clone())), key: key.clone(), ..jump }),
             user,
             key,
         }
@@ -238,38 +232,14 @@ impl Planner<'_> {
             needs: known(&phase.needs),
             after: known(&phase.after),
             reads,
-            names: self.named(phase),
+            names: named::fields(self.profile, self.site, phase)
+                .into_iter()
+                .map(|field| (field.clone(), self.digest(&self.read(field))))
+                .collect(),
             expect_minutes: phase.expect_minutes,
             skip: phase.skip.clone(),
             steps,
         }
-    }
-
-    /// The answers that the steps of a phase and the files they write name, with their digests.
-    fn named(&self, phase: &Phase) -> BTreeMap<FieldId, String> {
-        let mut texts: Vec<String> = Vec::new();
-        for step in phase.steps.iter().filter(|step| self.site.holds(step.when.as_ref())) {
-            texts.extend(step_texts(step));
-            let StepKind::Write(which) = &step.action else { continue };
-            let written = |file: &&FileSpec| match which {
-                WriteSpec::All(_) => true,
-                WriteSpec::Targets(targets) => targets.contains(&file.target),
-            };
-            texts.extend(self.profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).filter(written).flat_map(file_texts));
-        }
-        let mut named = BTreeMap::new();
-        while let Some(text) = texts.pop() {
-            if let Some((source, _)) = self.source_path(&text) {
-                let source = self.profile.sources.iter().find(|(id, _)| id.as_str() == source);
-                texts.extend(source.map(|(_, source)| source.checkout.clone()));
-            }
-            texts.extend(self.profile.derive.iter().filter(|(name, _)| names(&text).contains(name)).map(|(_, text)| text.clone()));
-            let fields = names(&text).into_iter().map(|name| name.strip_prefix("secret.").map_or(name.clone(), str::to_owned));
-            for field in fields.filter_map(|name| self.profile.field(&name)) {
-                named.insert(field.id.clone(), self.digest(&self.read(&field.id)));
-            }
-        }
-        named
     }
 
     /// What a phase reads of a field: its value, or the reference to the secret.
@@ -313,7 +283,10 @@ impl Planner<'_> {
         if let Action::Ansible { limit_retry, .. } = &mut what.action {
             *limit_retry = false;
         }
-        planned.digest = self.digest(&(&what, written, reads));
+        // A file says which secrets it holds, not where they come from.
+        let secrets = named::secrets_of(self.profile, self.site, step);
+        planned.digest =
+            if secrets.is_empty() { self.digest(&(&what, written, reads)) } else { self.digest(&(&what, written, reads, secrets)) };
         planned
     }
 
@@ -436,43 +409,6 @@ impl Planner<'_> {
         mac.update(&serde_json::to_vec(value).unwrap_or_default());
         mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-/// The texts of a step that are filled in.
-fn step_texts(step: &Step) -> Vec<String> {
-    let mut texts: Vec<String> = step.env.values().chain(&step.dir).chain(&step.kubeconfig).cloned().collect();
-    texts.extend(step.prompts.iter().flat_map(|prompt| [prompt.text.clone(), prompt.answer.clone()]));
-    match &step.action {
-        StepKind::Command(argv) => texts.extend(argv.iter().cloned()),
-        StepKind::Ansible(spec) => texts.extend(spec.limit.iter().chain(&spec.arguments).cloned()),
-        StepKind::Ssh(spec) => texts.extend(std::iter::once(&spec.command).chain(&spec.save).cloned()),
-        StepKind::Ask(spec) => texts.extend([spec.text.clone(), spec.detail.clone()]),
-        StepKind::Terraform(_) | StepKind::Write(_) | StepKind::Wait(_) | StepKind::Check(_) => {}
-    }
-    texts
-}
-
-/// The texts of a file that are filled in.
-fn file_texts(file: &FileSpec) -> Vec<String> {
-    fn values(value: &toml::Value, texts: &mut Vec<String>) {
-        match value {
-            toml::Value::String(text) => texts.push(text.clone()),
-            toml::Value::Array(list) => list.iter().for_each(|value| values(value, texts)),
-            toml::Value::Table(table) => table.values().for_each(|value| values(value, texts)),
-            _ => {}
-        }
-    }
-    let mut texts = vec![file.target.clone()];
-    match &file.origin {
-        FileOrigin::Create { text } => texts.push(text.clone()),
-        FileOrigin::Copy { from } => texts.push(from.clone()),
-        FileOrigin::Once { unless, .. } => texts.push(unless.clone()),
-        FileOrigin::Edit(edit) => {
-            edit.set.values().chain(edit.add.values()).for_each(|value| values(value, &mut texts));
-            texts.extend(edit.section.values().map(|section| section.line.clone()));
-        }
-    }
-    texts
 }
 
 /// `~` and `~/…` with the operator's home folder.

@@ -217,6 +217,9 @@ pub enum FileOrigin {
     Create {
         /// The whole text.
         text: String,
+        /// Lines for each machine of a role; `${list.NAME}` in the text stands for them.
+        #[serde(default)]
+        lists: BTreeMap<String, SectionSpec>,
     },
     /// A copy of a file of the operator's; interpolated path.
     Copy {

@@ -8,7 +8,7 @@ use self::texts::{patterns, strip_source, texts_of};
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
 use super::helm::HelmSpec;
-use super::interpolate::secrets;
+use super::interpolate::{names, secrets};
 use super::known_names::unknown_names;
 use super::plan::FileFormat;
 use super::problem::Problem;
@@ -272,8 +272,16 @@ impl Rules<'_> {
                 self.field_exists(&format!("{key}.when"), condition.field.as_str());
             }
             match &file.origin {
-                FileOrigin::Create { text } => {
-                    self.text(&key, text, false);
+                FileOrigin::Create { text, lists } => {
+                    let own = |name: &String| name.strip_prefix("list.").is_some_and(|name| lists.contains_key(name));
+                    let rest =
+                        names(text).into_iter().filter(own).fold(text.clone(), |text, name| text.replace(&format!("${{{name}}}"), ""));
+                    self.text(&key, &rest, false);
+                    for list in lists.values() {
+                        self.role_exists(&format!("{key}.lists"), list.each.as_str());
+                        self.text(&format!("{key}.lists"), &list.line, true);
+                        self.no_secret(&format!("{key}.lists"), &list.line, "a line for each machine");
+                    }
                     self.secret_file(&key, file.secret, text);
                 }
                 FileOrigin::Copy { from } => self.text(&key, &strip_source(self.profile, from), false),

@@ -12,6 +12,9 @@ use super::profile::Profile;
 use super::relations::check_relation;
 use super::site::{Machine, SecretRef, Site};
 
+/// Machines of a site at most. Every pair of them may have to reach each other, and each is asked in a session of its own.
+pub(crate) const MACHINE_LIMIT: usize = 500;
+
 impl Draft {
     /// Checks everything a profile asks of a site.
     ///
@@ -99,6 +102,11 @@ impl Draft {
     }
 
     fn check_machines(&self, profile: &Profile, site: &mut Site, problems: &mut Problems) {
+        if self.machines.len() > MACHINE_LIMIT {
+            // One sentence, and not one for each of them.
+            problems.add("machine", format!("{} machines, and {MACHINE_LIMIT} are the most that this program takes", self.machines.len()));
+            return;
+        }
         let mut addresses: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
         let mut names: BTreeSet<&str> = BTreeSet::new();
         for (number, draft) in self.machines.iter().enumerate() {

@@ -71,6 +71,11 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+    /// The engine let go of the run because somebody asked for it; what runs goes on, and the next engine takes it up.
+    HandedOver {
+        /// The Unix user who asked.
+        by: String,
+    },
     /// A check was judged.
     Finding {
         /// The phase it was judged for; none: the preflight.

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::app::Model;
 use super::preflight::{Filter, Layout as Shape, Preflight, Row, WATCH_SECONDS};
-use super::{popup, text, theme, widgets};
+use super::{paths_view, popup, text, theme, widgets};
 use crate::install::check::{Finding, Level, Target};
 use crate::install::ids::CheckId;
 use crate::install::plan::Plan;
@@ -34,6 +34,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     match preflight.layout {
         Shape::Matrix => matrix(preflight, plan, frame, findings),
         Shape::List => list(preflight, plan, frame, findings),
+        Shape::Paths => paths_view::matrix(preflight, plan, frame, findings),
     }
     details(model, plan, frame, detail);
     let labels: Vec<&str> = preflight.buttons().iter().map(|(label, _)| *label).collect();
@@ -243,6 +244,11 @@ fn details(model: &Model, plan: &Plan, frame: &mut Frame<'_>, area: Rect) {
             lines.push(Line::from(vec![Span::styled(format!("{head:<10}"), theme::faint()), Span::styled(piece, style)]));
         }
     };
+    if model.preflight.layout == Shape::Paths {
+        paths_view::describe(&model.preflight, plan, &mut labelled);
+        widgets::paged(frame, area, lines, 0);
+        return;
+    }
     match model.preflight.finding() {
         Some(finding) => describe(finding, plan, &mut labelled),
         None => {

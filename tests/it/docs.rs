@@ -189,7 +189,7 @@ fn every_kind_and_every_key_is_explained() {
     wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy fix")));
     wanted.push((
         "## Files",
-        list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless"),
+        list("target secret when edit create copy once set add section advanced hide secret_keys text lists from random_hex unless"),
     ));
     wanted.push(("## Phases", list("id title help needs after reads expect_minutes skip when step")));
     wanted.push((

@@ -133,6 +133,22 @@ const CASES: &[Case] = &[
         together: true,
     },
     Case {
+        name: "port closed between two machines",
+        how: "packets to the port are dropped that come from one address",
+        on: Fault(&["path-closed", "vm1", "10.77.0.20", "31080", "tcp"]),
+        off: Fault(&["path-open", "vm1", "10.77.0.20", "31080", "tcp"]),
+        findings: &[("fail", "ports.between.nginx", "mosip-nginx→vm1:31080/tcp")],
+        together: true,
+    },
+    Case {
+        name: "UDP port closed between two machines",
+        how: "the same for UDP",
+        on: Fault(&["path-closed", "vm1", "10.77.0.42", "8472", "udp"]),
+        off: Fault(&["path-open", "vm1", "10.77.0.42", "8472", "udp"]),
+        findings: &[("fail", "ports.between.cluster", "vm2→vm1:8472/udp")],
+        together: false,
+    },
+    Case {
         name: "local firewall",
         how: "claim: `ufw status` says that it is active",
         on: Fault(&["firewall", "mosip-nginx", "on"]),

@@ -133,7 +133,7 @@ impl RehearsalProbe {
                     recorded.commands.iter().filter(|(start, _)| line.starts_with(start.as_str())).max_by_key(|(start, _)| start.len());
                 ProbeAnswer::Command(said(longest.map(|(_, text)| text.as_str()).unwrap_or_default()))
             }
-            ProbeQuestion::Dns { name } => ProbeAnswer::Dns(self.name(name)),
+            ProbeQuestion::Dns { name, .. } => ProbeAnswer::Dns(self.name(name)),
             ProbeQuestion::Tcp { address, port, banner } => ProbeAnswer::Tcp(if self.has(Fault::HostDown) && is_fault_machine(address) {
                 TcpAnswer::Silent(5)
             } else if *banner || *port == 22 {
@@ -190,7 +190,8 @@ impl RehearsalProbe {
             Some(address) => DnsOutcome::Addresses { addresses: vec![address], through: Vec::new() },
             None => DnsOutcome::NoSuchName,
         };
-        DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
+        let servers = vec!["10.77.0.2".into()];
+        DnsAnswer { outcome, hosts_file: Vec::new(), servers, alias: None, elsewhere: None, invented: Vec::new() }
     }
 }
 

@@ -204,3 +204,46 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
         _ => Judgement::unknown(format!("a check of kind {} does not look at machines", check.kind.name()), check.title.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sudo_refuses_in_many_ways_and_each_has_its_remedy() {
+        let of = |said: &str, version: &str| {
+            let facts = MachineFacts {
+                user: Some("op".into()),
+                sudo: Some(Err(said.into())),
+                sudo_version: Some(version.into()),
+                ..MachineFacts::default()
+            };
+            let judgement = sudo_problem(&facts).unwrap();
+            (judgement.observed, judgement.remedy)
+        };
+        for (said, helps) in [
+            ("sudo is not installed", "apt-get install sudo"),
+            ("sudo: sorry, you must have a tty to run sudo", "!requiretty"),
+            ("sudo: a password is required", "op ALL=(ALL) NOPASSWD: ALL"),
+            ("op is not in the sudoers file.", "no right to use sudo"),
+            ("Sorry, user op may not run sudo on vm1.", "no right to use sudo"),
+            ("sudo: account validation failure, is your account locked?", "chage -l op"),
+            ("/etc/sudoers.d/x:1:7: syntax error", "visudo -c"),
+            ("it works, and gives user id 33 instead of 0", "somebody else than root"),
+        ] {
+            let (observed, remedy) = of(said, "Sudo version 1.9.15p5");
+            assert!(observed.contains(said) && remedy.contains(helps), "{said}: {remedy}");
+        }
+        assert!(of("sudo: interactive authentication is required", "sudo-rs 0.2.8").0.ends_with("(this is sudo-rs)"));
+        let works = |version: &str| sudo_works(&MachineFacts { sudo_version: Some(version.into()), ..MachineFacts::default() }).judged;
+        assert_eq!((works("sudo-rs 0.2.8"), works("Sudo version 1.9.15p5")), (Judged::Doubtful, Judged::Right));
+    }
+
+    #[test]
+    fn host_keys_are_a_cause_that_front_ends_recognise() {
+        let of = |kind: LoginFailureKind| login_failure(&LoginFailure { kind, detail: String::new() }).cause;
+        assert_eq!(of(LoginFailureKind::UnknownHostKey { fingerprint: String::new() }), Some(Cause::HostKeyUnknown));
+        assert_eq!(of(LoginFailureKind::RevokedHostKey { fingerprint: String::new() }), Some(Cause::HostKeyRevoked));
+        assert_eq!(of(LoginFailureKind::Refused), None);
+    }
+}

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Planner, machine_values};
-use crate::install::check::{CheckKind, CheckSpec, DnsRecord};
+use crate::install::check::{CheckKind, CheckSpec};
 use crate::install::interpolate::expand;
 use crate::install::jump::Jump;
 use crate::install::plan::{Edit, FileContent, FileFormat, PlanFile};
-use crate::install::profile::{EditSpec, FileOrigin, FileSpec};
+use crate::install::profile::{EditSpec, FileOrigin, FileSpec, SectionSpec};
 use crate::install::site::{KeyProblem, Machine};
 
 impl Planner<'_> {
@@ -17,12 +17,21 @@ impl Planner<'_> {
         let key = format!("file.{}", file.target);
         let path = self.path(&key, &file.target);
         let content = match &file.origin {
-            FileOrigin::Create { text } => FileContent::Create { text: self.expand(&key, text) },
+            FileOrigin::Create { text, lists } => FileContent::Create { text: self.created(&key, text, lists) },
             FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
             FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
             FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
         };
         PlanFile { path, secret: file.secret, content }
+    }
+
+    fn created(&mut self, key: &str, text: &str, lists: &BTreeMap<String, SectionSpec>) -> String {
+        for (name, list) in lists {
+            let machines: Vec<Machine> = self.site.with_role(list.each.as_str()).cloned().collect();
+            let lines: Vec<String> = machines.iter().map(|machine| self.machine_text(key, &list.line, machine)).collect();
+            self.values.set(format!("list.{name}"), lines.join("\n"));
+        }
+        self.expand(key, text)
     }
 
     fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {
@@ -118,14 +127,14 @@ impl Planner<'_> {
             }
             CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
             CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
+                argv.iter_mut().for_each(|word| *word = self.expand(&key, word));
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
             CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
-                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
-                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
+                    let texts = [&mut record.name, &mut record.address].into_iter().chain(&mut record.alias_of);
+                    texts.for_each(|text| *text = self.expand(&key, text));
                 }
             }
             CheckKind::Http { url, address, .. } => {
@@ -134,16 +143,14 @@ impl Planner<'_> {
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
             CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
-                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+                urls.iter_mut().for_each(|url| *url = self.expand(&key, url))
             }
             CheckKind::Charts { index, file, .. } => {
                 *index = self.expand(&key, index);
                 *file = self.path(&key, file);
             }
             CheckKind::PortsFree { udp, udp_fields, .. } => {
-                for field in std::mem::take(udp_fields) {
-                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
-                }
+                udp.extend(std::mem::take(udp_fields).iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
             }
             _ => {}
         }
