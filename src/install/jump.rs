@@ -88,7 +88,8 @@ impl Jump {
 }
 
 /// Where the site's own configuration of `ssh` lies: beside its known hosts.
-fn config_path(known_hosts: &str) -> String {
+#[must_use]
+pub fn config_path(known_hosts: &str) -> String {
     format!("{}ssh_config", known_hosts.strip_suffix("known_hosts").unwrap_or(known_hosts))
 }
 

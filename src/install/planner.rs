@@ -337,7 +337,10 @@ impl Planner<'_> {
             StepKind::Write(WriteSpec::Targets(targets)) => {
                 let paths: Vec<String> = targets.iter().map(|target| self.path(key, target)).collect();
                 // A file whose condition does not hold is not in the plan, and so not written.
-                let paths = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                let mut paths: Vec<String> = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                // What the inventories' lines name goes with them.
+                let ways = super::jump::config_path(&self.place.known_hosts);
+                paths.extend(files.iter().filter(|file| file.path == ways).map(|file| file.path.clone()));
                 (Action::Write { paths }, "Write files".into())
             }
             StepKind::Wait(spec) => {

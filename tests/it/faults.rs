@@ -178,10 +178,8 @@ const CASES: &[Case] = &[
         on: Fault(&["dns", "set", "api.sandbox.example.org", "A", "192.0.2.99"]),
         off: Fault(&["dns", "set", "api.sandbox.example.org", "A", "192.0.2.10"]),
         findings: &[
+            // Its aliases are skipped: one cause, one finding.
             ("fail", "dns.roots", "name:api.sandbox.example.org"),
-            ("fail", "dns.public", "name:prereg.sandbox.example.org"),
-            ("fail", "dns.public", "name:resident.sandbox.example.org"),
-            ("warn", "dns.optional", "name:idp.sandbox.example.org"),
         ],
         together: true,
     },
@@ -421,7 +419,10 @@ fn each_fault_gives_its_findings_and_no_other_and_turns_green_below_watch() {
         let watch = Watch::begin(&stage);
         let found: Findings = watch.first.difference(&stage.healthy).cloned().collect();
         assert_eq!(found, wanted(case), "{}", case.name);
-        assert!(watch.first.is_superset(&stage.healthy), "{}: what was not green before still is not", case.name);
+        // What was not green before still is not, but for what hangs on a login that does not work.
+        let hides = |target: &str| case.findings.iter().any(|(_, check, at)| *check == "machine.login" && *at == target);
+        let gone: Vec<_> = stage.healthy.difference(&watch.first).filter(|(.., target)| !hides(target)).collect();
+        assert!(gone.is_empty(), "{}: {gone:?}", case.name);
         // What only warns does not hold it up.
         let blocks = wanted(case).iter().any(|(verdict, ..)| verdict != "warn");
         assert_eq!(watch.ended, !blocks, "{}", case.name);
