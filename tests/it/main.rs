@@ -18,6 +18,7 @@ mod architecture;
 mod callback;
 mod crash;
 mod docs;
+mod engine;
 mod faults;
 mod harness;
 mod journal_format;
