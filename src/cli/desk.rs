@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::adapters::history;
 use crate::adapters::ignores;
 use crate::adapters::import;
+use crate::adapters::logout;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
@@ -20,7 +21,7 @@ use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
 use crate::engine::host_keys::{self, HostKeyReport};
 use crate::engine::mend::{Consent, mend};
-use crate::engine::opening::Opening;
+use crate::engine::opening::{Opened, Opening};
 use crate::engine::setup::{Setup, SetupError};
 use crate::engine::watch::Watching;
 use crate::install::change::FileChange;
@@ -180,8 +181,12 @@ impl Desk for SetupDesk {
                 });
             })),
             Command::OpenRun { site, secrets, new } => drop(tokio::spawn(async move {
-                let client = open_run(&setup, &site, &secrets, new).await;
-                told.tell(Told::Attached(client));
+                let opened = open_run(&setup, &site, &secrets, new).await;
+                let begun = opened.as_ref().is_ok_and(|opened| !opened.joined);
+                told.tell(Told::Attached(opened.map(|opened| opened.client)));
+                if let (true, Some(warning)) = (begun, logout::warning()) {
+                    told.tell(Told::Warning(warning));
+                }
             })),
             Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || {
                 let window = match File::open(&request.path) {
@@ -395,11 +400,11 @@ fn import_from(profile: &ProfileId, site: &Path, folder: PathBuf) -> Result<Impo
     Ok(Imported { folder, draft: found.draft, notes: found.notes })
 }
 
-async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Client, Trouble> {
+async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Opened, Trouble> {
     let (project, plan) = project_and_plan(setup, site)?;
     let resolved = setup.secrets(&project, &plan, secrets).map_err(|error| setup_trouble(&error))?;
     let opened = setup.open_run(&project, plan, resolved, Opening { new, ..Opening::default() }).await;
-    opened.map(|opened| opened.client).map_err(|error| setup_trouble(&error))
+    opened.map_err(|error| setup_trouble(&error))
 }
 
 /// The engine that a site has; none: it has none.

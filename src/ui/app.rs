@@ -6,7 +6,7 @@ use crossterm::event::KeyEvent;
 use jiff::Timestamp;
 use ratatui::Frame;
 
-use super::desk::{Command, Told};
+use super::desk::{Command, Told, Trouble};
 use super::keymap::{self, Action, Context};
 use super::popup::Popup;
 use super::preflight::Preflight;
@@ -388,6 +388,10 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             if let Err(trouble) = result {
                 model.popups.push(Popup::trouble("The run cannot be opened", &trouble));
             }
+            Vec::new()
+        }
+        Told::Warning(text) => {
+            model.popups.push(Popup::trouble("Before you leave", &Trouble::new(text)));
             Vec::new()
         }
         Told::Alone => {

@@ -419,6 +419,8 @@ pub enum Told {
     Attached(Result<Client, Trouble>),
     /// The site has no engine to be joined.
     Alone,
+    /// Something that must be known before the operator leaves: that the run would end with the login, and what helps.
+    Warning(String),
     /// A window of a log.
     Log {
         /// The request's ticket.

@@ -222,7 +222,13 @@ pub const TABLE: &[Binding] = &[
     b(C::Anywhere, &[SPACE], A::Toggle, "", "Switch, tick"),
     b(C::Anywhere, &[ESC], A::Back, "", "Back"),
     b(C::Anywhere, &[c('?'), k(KeyCode::F(1))], A::Help, "help", "This help; F1 also while typing"),
-    b(C::Anywhere, &[c('q'), ctrl('c')], A::Quit, "quit", "Leave; Ctrl-C also while typing. Asks where something would be lost"),
+    b(
+        C::Anywhere,
+        &[c('q'), ctrl('c')],
+        A::Quit,
+        "quit",
+        "Leave; Ctrl-C also while typing. A run goes on; asks where answers would be lost",
+    ),
     // --- start ---
     b(C::Start, &[ENTER], A::Enter, "open", "Open what is selected"),
     b(C::Start, &[c('o')], A::Open, "other file", "Open a site file by its path"),

@@ -290,6 +290,11 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 commands.push(Command::Notify(reason.clone()));
             }
             run.ended = Some(reason);
+            if run.state.as_ref().is_some_and(|state| state.handed_over) {
+                // The next engine is about to begin: this screen goes on with it.
+                model.review.living = true;
+                commands.extend(review::open_run(model, false));
+            }
         }
     }
     // While the history comes in, no log is worth reading.

@@ -118,9 +118,15 @@ fn the_json_that_is_printed_has_the_shapes_that_are_promised() {
         fits(event, &json!({ "seq": 0, "at": "text", "kind": "text" }), "event");
     }
     let kinds: BTreeSet<&str> = printed.iter().map(|event| event["kind"].as_str().unwrap()).collect();
-    let promised =
-        ["run_opened", "engine_started", "operator_decided", "finding", "gate", "step_started", "step_finished", "engine_stopped"];
+    let promised = ["run_opened", "engine_started", "operator_decided", "finding", "gate", "step_started", "step_finished"];
     assert_eq!(kinds, BTreeSet::from(promised));
+    // The engine has stayed for a retry. When it has ended, `attach` prints what there is.
+    let engine = json!({ "pid": 0, "version": "text", "working": true, "viewers": 0 });
+    fits(&only_json(&stage.run(&["status", "--json"]))["engine"], &engine, "engine");
+    stage.retire();
+    let events = stage.run(&["attach", "--json"]).expect(1);
+    let last: Value = serde_json::from_str(events.out.lines().last().unwrap()).unwrap();
+    assert_eq!((events.out.lines().count(), last["kind"].as_str()), (stage.events().len(), Some("engine_stopped")));
 
     let finding = json!({
         "check": "text", "target": "text", "level": "warn|fail|strict", "verdict": "pass|warn|fail|skipped|unknown", "observed": "text",
