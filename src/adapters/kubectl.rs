@@ -243,3 +243,7 @@ fn trouble(status: &Value, found: &mut Pod) -> String {
     }
     if waiting.is_empty() { ended.to_owned() } else { waiting.to_owned() }
 }
+
+#[cfg(test)]
+#[path = "kubectl_tests.rs"]
+mod tests;
