@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,6 +28,18 @@ pub enum Format {
     Json,
 }
 
+/// What is shown of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Showing {
+    /// As lines or JSON.
+    pub format: Format,
+    /// Whether lines begin with what has happened so far; JSON always does.
+    pub history: bool,
+    /// Whether a run that stands still is told as it stands. Else a command was sent, and what halted before that was taken in is the past's
+    /// business: an adopted step that ended meanwhile.
+    pub as_it_stands: bool,
+}
+
 /// How following a run ended.
 #[derive(Debug)]
 pub struct Followed {
@@ -38,55 +51,71 @@ pub struct Followed {
     pub error: Option<String>,
     /// The last command that could not be followed.
     pub rejected: Option<String>,
+    /// Whether it was left before it halted.
+    pub left: bool,
 }
 
 /// What to do when a run needs somebody.
-pub type OnHalt<'a> = &'a mut dyn FnMut(&Client, &State, StopReason) -> bool;
+pub type OnHalt<'a> = &'a mut (dyn FnMut(&Client, &State, StopReason) -> bool + Send);
 
-/// Follows a run until it halts. `on_halt` may send a command and return true to go on.
+/// Follows a run until it halts, its engine ends, or `leave` says so. `on_halt` may send a command and return true to go on.
 ///
 /// # Errors
 /// The output cannot be written.
-pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + Send), on_halt: OnHalt<'_>) -> io::Result<Followed> {
-    let mut state: Option<State> = None;
-    // What halted before the command was taken in is the past's business: an adopted step that ended meanwhile.
-    let mut decided = false;
+pub async fn follow(
+    client: &mut Client,
+    showing: Showing,
+    out: &mut (dyn Write + Send),
+    on_halt: OnHalt<'_>,
+    leave: impl Future<Output = ()> + Send,
+) -> io::Result<Followed> {
+    let mut decided = showing.as_it_stands;
     let mut live = false;
     let mut logs = Logs::default();
     let mut waits = Waits::default();
-    let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None };
-    while let Some(update) = client.next().await {
+    let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None, left: false };
+    tokio::pin!(leave);
+    loop {
+        let update = tokio::select! {
+            update = client.next() => update,
+            () = &mut leave => {
+                followed.left = true;
+                break;
+            }
+        };
+        let Some(update) = update else { break };
         match update {
             Update::Event(recorded) => {
                 decided |= live && matches!(recorded.event, Event::OperatorDecided { .. } | Event::QuestionAnswered { .. });
-                match &mut state {
-                    None => state = State::open(&recorded).ok(),
-                    // The engine has folded it already: it fits.
-                    Some(state) => drop(state.apply(&recorded)),
-                }
-                if format == Format::Json {
-                    serde_json::to_writer(&mut *out, &*recorded)?;
-                    out.write_all(b"\n")?;
-                } else if live {
-                    if let Event::StepFinished { step, attempt, .. } = &recorded.event {
+                apply(&mut followed.state, &recorded);
+                if showing.format == Format::Json {
+                    json(&recorded, out)?;
+                } else if live || showing.history {
+                    if let (Event::StepFinished { step, attempt, .. }, true) = (&recorded.event, live) {
                         logs.copy(step, *attempt, client.log(step, *attempt), out)?;
                     }
-                    if let Some(line) = line(&recorded, state.as_ref()) {
+                    if let Some(line) = line(&recorded, followed.state.as_ref()) {
                         writeln!(out, "{line}")?;
                     }
                 }
+                if live {
+                    out.flush()?;
+                }
+            }
+            Update::Live => {
+                live = true;
                 out.flush()?;
             }
-            Update::Live => live = true,
             Update::Progress { step, attempt, progress } => {
-                if format == Format::Lines {
+                if showing.format == Format::Lines {
                     logs.copy(&step, attempt, client.log(&step, attempt), out)?;
                 }
-                if let Some(state) = &state {
-                    waits.tell(state, &step, attempt, &progress, format, client.run_dir(), out)?;
+                if let Some(state) = &followed.state {
+                    waits.tell(state, &step, attempt, &progress, showing.format, client.run_dir(), out)?;
                 }
                 out.flush()?;
             }
+            Update::Accepted(_) => {}
             Update::Rejected(message) => {
                 followed.rejected = Some(message);
                 // Whoever follows says so, with the exit code that belongs to it.
@@ -95,38 +124,70 @@ pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + S
             Update::Halted(_) if !decided => {}
             Update::Halted(reason) => {
                 followed.reason = reason;
-                let goes_on = state.as_ref().is_some_and(|state| on_halt(&client, state, reason));
+                let goes_on = followed.state.as_ref().is_some_and(|state| on_halt(client, state, reason));
                 if !goes_on {
                     break;
                 }
             }
             Update::Ended(error) => {
                 followed.error = error;
-                followed.state = state;
-                return Ok(followed);
+                break;
             }
         }
     }
-    // Letting go of the client lets the engine write that it stopped; its end is waited for.
+    out.flush()?;
+    Ok(followed)
+}
+
+/// Lets go of a run that was followed, and hears what its engine still says where it ends now.
+///
+/// # Errors
+/// The output cannot be written.
+pub async fn let_go(client: Client, format: Format, out: &mut (dyn Write + Send), followed: &mut Followed) -> io::Result<()> {
     let mut updates = client.close();
     while let Some(update) = updates.recv().await {
         match update {
             Update::Event(recorded) => {
-                if let Some(state) = &mut state {
-                    drop(state.apply(&recorded));
-                }
+                apply(&mut followed.state, &recorded);
                 if format == Format::Json {
-                    serde_json::to_writer(&mut *out, &*recorded)?;
-                    out.write_all(b"\n")?;
+                    json(&recorded, out)?;
                 }
             }
-            Update::Ended(error) => followed.error = error,
+            Update::Ended(Some(error)) => followed.error = Some(error),
             _ => {}
         }
     }
-    out.flush()?;
-    followed.state = state;
-    Ok(followed)
+    out.flush()
+}
+
+/// Shows what a journal has, without an engine.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn show(events: &[Recorded], format: Format, out: &mut dyn Write) -> io::Result<()> {
+    let mut state: Option<State> = None;
+    for recorded in events {
+        apply(&mut state, recorded);
+        if format == Format::Json {
+            json(recorded, out)?;
+        } else if let Some(line) = line(recorded, state.as_ref()) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.flush()
+}
+
+fn apply(state: &mut Option<State>, recorded: &Recorded) {
+    match state {
+        None => *state = State::open(recorded).ok(),
+        // The engine has folded it already: it fits.
+        Some(state) => drop(state.apply(recorded)),
+    }
+}
+
+fn json(recorded: &Recorded, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, recorded)?;
+    out.write_all(b"\n")
 }
 
 /// Between two lines of JSON that say where a step stands.
@@ -277,9 +338,30 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
                 question.detail.lines().map(|line| format!("         {line}\n")).collect::<String>()
             )
         }
+        Event::QuestionAnswered { id, by, .. } if by.is_empty() => format!("gone     {id}: the step does not wait for it any more"),
         Event::QuestionAnswered { id, by, .. } => format!("answered {id} by {by}"),
         Event::OperatorDecided { decision: Decision::Skip { phase, reason }, by } => format!("skipped  {phase} by {by}: {reason}"),
-        Event::OperatorDecided { decision: Decision::Retry { phase, .. }, by } => format!("retry    {phase} by {by}"),
+        Event::OperatorDecided { decision: Decision::Retry { phase, step, hosts, .. }, by } => {
+            let step = step.as_ref().map(|step| format!("/{step}")).unwrap_or_default();
+            let hosts = if hosts.is_empty() { String::new() } else { format!(" on {}", hosts.join(", ")) };
+            format!("retry    {phase}{step}{hosts} by {by}")
+        }
+        Event::OperatorDecided { decision: Decision::Shell { step, secrets }, by } => {
+            format!("shell    {step} by {by}{}", if *secrets { ", with secrets" } else { "" })
+        }
+        Event::OperatorDecided { decision: Decision::Accept { fields }, by } => format!("agreed   to change {} by {by}", fields.join(", ")),
+        Event::OperatorDecided { decision: Decision::Stop { now }, by } => {
+            let running = state.and_then(State::running).and_then(|(step, _)| Some((step, state?.plan.step(step)?)));
+            match running {
+                Some((step, _)) if *now => format!("stop     {step} is killed, says {by}"),
+                Some((step, planned)) => {
+                    let grace = seconds(planned.stop_grace_seconds() * 1000);
+                    format!("stop     {step} is asked to end, says {by}; it is killed after {grace}, or now: mosip-setup stop --now")
+                }
+                None => format!("stop     by {by}"),
+            }
+        }
+        Event::HandedOver { by } => format!("handed over to another engine, says {by}; what runs goes on"),
         Event::RunClosed { complete: true } => "complete every phase is done or skipped".to_owned(),
         _ => return None,
     };

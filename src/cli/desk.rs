@@ -14,12 +14,13 @@ use crate::adapters::import;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
+use crate::engine::attempt::is_locked;
 use crate::engine::attempt_events::{read_from, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
-use crate::engine::driver::EngineError;
 use crate::engine::host_keys::{self, HostKeyReport};
 use crate::engine::mend::{Consent, mend};
+use crate::engine::opening::Opening;
 use crate::engine::setup::{Setup, SetupError};
 use crate::engine::watch::Watching;
 use crate::install::change::FileChange;
@@ -84,9 +85,11 @@ impl SetupDesk {
     }
 
     fn run_of(&self, id: &str) -> Option<RunEntry> {
-        let found = self.setup.last_run(&self.setup.paths.site(id).ok()?).ok()??;
+        let folder = self.setup.paths.site(id).ok()?;
+        let found = self.setup.last_run(&folder).ok()??;
         let state = &found.state;
-        Some(RunEntry { id: state.run.clone(), state: state.summary().to_owned(), note: note(state, self.setup.ports.clock.now()) })
+        let engine = is_locked(&folder.lock());
+        Some(RunEntry { id: state.run.clone(), state: state.summary().to_owned(), note: note(state, self.setup.ports.clock.now()), engine })
     }
 
     fn overview(&self) -> Overview {
@@ -169,7 +172,13 @@ impl Desk for SetupDesk {
                     told.tell(Told::Imported(import_from(&profile, &site, folder).map(Box::new)));
                 }));
             }
-            // Opening spawns the engine's task, so it is done inside the runtime.
+            Command::Attach { site, renew } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(match attach(&setup, &site, renew) {
+                    Ok(Some(client)) => Told::Attached(Ok(client)),
+                    Ok(None) => Told::Alone,
+                    Err(trouble) => Told::Attached(Err(trouble)),
+                });
+            })),
             Command::OpenRun { site, secrets, new } => drop(tokio::spawn(async move {
                 let client = open_run(&setup, &site, &secrets, new).await;
                 told.tell(Told::Attached(client));
@@ -206,16 +215,12 @@ impl Desk for SetupDesk {
     }
 
     fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()> {
-        use std::io::Write;
-        writeln!(std::io::stdout(), "{}\nLeave the shell with 'exit' or Ctrl-D; the run is as it was.", request.note)?;
-        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
-        let mut command = std::process::Command::new(shell);
-        // Values that name secrets are left out: a shell's environment is easily shown.
-        command.envs(request.env.iter().filter(|(_, value)| !value.contains("${secret.")));
-        if let Some(dir) = request.dir.as_ref().filter(|dir| Path::new(dir).is_dir()) {
-            command.current_dir(dir);
-        }
-        command.status().map(|_| ())
+        let secrets = request.secrets.then(|| {
+            let project = self.setup.project(&request.site)?;
+            self.setup.secrets(&project, &request.plan, &BTreeMap::new())
+        });
+        let secrets = secrets.transpose().map_err(std::io::Error::other)?;
+        super::shell::open(&request.plan, &request.step, secrets.as_ref())
     }
 }
 
@@ -393,16 +398,19 @@ fn import_from(profile: &ProfileId, site: &Path, folder: PathBuf) -> Result<Impo
 async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Client, Trouble> {
     let (project, plan) = project_and_plan(setup, site)?;
     let resolved = setup.secrets(&project, &plan, secrets).map_err(|error| setup_trouble(&error))?;
-    let open = || setup.open_run(&project, plan.clone(), resolved.clone(), new);
-    let mut opened = open();
-    // The engine of the run before, in this very program, may need a moment to let go of the site.
-    for _ in 0..30 {
-        match &opened {
-            Err(SetupError::Engine(EngineError::Held { pid })) if new && *pid == std::process::id() => {}
-            _ => break,
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        opened = open();
+    let opened = setup.open_run(&project, plan, resolved, Opening { new, ..Opening::default() }).await;
+    opened.map(|opened| opened.client).map_err(|error| setup_trouble(&error))
+}
+
+/// The engine that a site has; none: it has none.
+fn attach(setup: &Setup, site: &Path, renew: bool) -> Result<Option<Client>, Trouble> {
+    let project = setup.project(site).map_err(|error| setup_trouble(&error))?;
+    let folder = project.state().map_err(|error| trouble(&error))?;
+    let client = setup.join(&folder).map_err(|error| trouble(&error))?;
+    if let (Some(client), true) = (&client, renew) {
+        let plan = setup.plan(&project).map_err(|error| setup_trouble(&error))?;
+        let secrets = setup.known_secrets(&project, &plan).map_err(|error| setup_trouble(&error))?;
+        let _ = client.renew(plan, secrets.exposed());
     }
-    opened.map_err(|error| setup_trouble(&error))
+    Ok(client)
 }

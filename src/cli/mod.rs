@@ -1,5 +1,6 @@
 //! The command line: a thin file for each group of verbs.
 
+pub mod attach;
 pub mod check;
 pub mod common;
 pub mod desk;
@@ -10,8 +11,10 @@ pub mod profiles;
 pub mod rehearse;
 pub mod render;
 pub mod requirements;
+mod retry;
 pub mod root;
 pub mod run;
 pub mod screen;
+mod shell;
 pub mod site;
 pub mod watch;

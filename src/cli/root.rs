@@ -8,11 +8,11 @@ use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
 use super::common::{self, Common, Failure, Outcome, note};
-use super::{check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, site, watch};
+use super::{attach, check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
-use crate::engine::{rehearsal, runner};
+use crate::engine::{background, helm_guard, rehearsal, runner};
 use crate::exit::Exit;
 
 /// Installs MOSIP from one terminal: asks for the site, checks every machine, and drives Ansible, Terraform and Helm while you watch.
@@ -53,6 +53,10 @@ pub enum Verb {
     Render(render::RenderArgs),
     /// Start or go on with the run, and watch it
     Run(run::RunArgs),
+    /// Watch a run that goes on; any number may
+    Attach(attach::AttachArgs),
+    /// Stop the run: what runs is asked to end; it can go on later
+    Stop(attach::StopArgs),
     /// Say where the run stands
     Status,
     /// Show what a step printed
@@ -61,6 +65,8 @@ pub enum Verb {
     Retry(run::RetryArgs),
     /// Go on without a phase
     Skip(run::SkipArgs),
+    /// A shell where a step works: its folder and its environment
+    Shell(shell::ShellArgs),
     /// Answer a question of the run
     Answer(run::AnswerArgs),
     /// Practise: the whole wizard and run on a rehearsal site; nothing outside a scratch folder is touched
@@ -93,7 +99,15 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             let mut text = Vec::new();
             std::io::stdin().read_to_end(&mut text)?;
             let spec: AttemptSpec = serde_json::from_slice(&text)?;
-            runner::run(spec)?;
+            if let Err(error) = runner::run(spec) {
+                note(&error.to_string());
+                // Where nothing can be written, the exit code is all that can be said.
+                std::process::exit(error.code());
+            }
+            Ok(Some(Exit::Done))
+        }
+        Some(background::VERB) => {
+            background::run()?;
             Ok(Some(Exit::Done))
         }
         Some(ON_TERMINAL) => Err(become_on_terminal(rest).into()),
@@ -103,6 +117,7 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             runtime.block_on(acme_hook::run(&challenge))?;
             Ok(Some(Exit::Done))
         }
+        Some(helm_guard::VERB) => std::process::exit(helm_guard::run(rest)?),
         Some(rehearsal::VERB) => {
             let (speed, path) =
                 (rest.first().and_then(|speed| speed.parse().ok()).unwrap_or(1.0), rest.get(1).map(String::as_str).unwrap_or_default());
@@ -126,10 +141,13 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Check(args)) => check_site(args, common).await,
         Some(Verb::Run(args)) if args.wants_screen(common) => screen::wizard(common, true).await,
         Some(Verb::Run(args)) => run::run(args, common).await,
+        Some(Verb::Attach(args)) => attach::attach(args, common).await,
+        Some(Verb::Stop(args)) => attach::stop(args, common).await,
         Some(Verb::Status) => watch::status(common),
         Some(Verb::Logs(args)) => watch::logs(args, common),
         Some(Verb::Retry(args)) => run::retry(args, common).await,
         Some(Verb::Skip(args)) => run::skip(args, common).await,
+        Some(Verb::Shell(args)) => shell::run(args, common).await,
         Some(Verb::Answer(args)) => run::answer(args, common).await,
         Some(Verb::Rehearse(args)) if args.headless => rehearse::headless(args, common.json).await,
         Some(Verb::Rehearse(args)) => screen::rehearse(args).await,

@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::common::{Common, Failure, Outcome, print};
 use super::run::phase_names;
 use crate::adapters::history;
-use crate::engine::attempt::is_locked;
+use crate::engine::attempt::{is_locked, read_holder};
 use crate::engine::attempt_events::AttemptEvents;
-use crate::engine::client::log_path;
-use crate::engine::setup::{FoundRun, Setup};
+use crate::engine::client::{log_path, look};
+use crate::engine::setup::{FoundRun, Holder, Setup};
 use crate::exit::Exit;
 use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::PlanPhase;
@@ -44,10 +44,23 @@ struct Status<'a> {
     run: &'a str,
     state: &'a str,
     rehearsal: bool,
+    engine: Option<EngineStatus>,
     phases: Vec<PhaseStatus<'a>>,
     questions: Vec<QuestionStatus<'a>>,
     /// How long the rest takes; none: not known.
     left: Option<Band>,
+}
+
+/// The engine that has the run.
+#[derive(Serialize)]
+struct EngineStatus {
+    pid: u32,
+    /// The version of its program; none: it does not answer.
+    version: Option<String>,
+    /// Whether something is under way that ends by itself.
+    working: bool,
+    /// How many watch it.
+    viewers: usize,
 }
 
 #[derive(Serialize)]
@@ -85,6 +98,19 @@ struct QuestionStatus<'a> {
 fn found(common: &Common, setup: &Setup) -> Result<FoundRun, Failure> {
     let project = setup.project(&common.site_file()?)?;
     setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))
+}
+
+/// The engine of a site, whether it answers or not.
+fn engine_status(found: &FoundRun) -> Option<EngineStatus> {
+    let lock = found.folder.root().ancestors().nth(2)?.join("site.lock");
+    if !is_locked(&lock) {
+        return None;
+    }
+    if let Ok(engine) = look(found.folder.root()) {
+        return Some(EngineStatus { pid: engine.pid, version: Some(engine.tool), working: engine.working, viewers: engine.viewers });
+    }
+    let pid = read_holder::<Holder>(&lock).map_or(0, |holder| holder.pid);
+    Some(EngineStatus { pid, version: None, working: false, viewers: 0 })
 }
 
 fn phase_status<'a>(found: &'a FoundRun, history: &History, now: Timestamp, phase: &'a PlanPhase) -> PhaseStatus<'a> {
@@ -144,13 +170,27 @@ pub fn status(common: &Common) -> Outcome {
         .map(|question| QuestionStatus { id: &question.id, text: &question.text, secret: question.is_secret() })
         .collect();
     if common.json {
-        common.print_json(&Status { run: &state.run, state: state.summary(), rehearsal: state.rehearsal, phases, questions, left })?;
+        let (engine, rehearsal) = (engine_status(&found), state.rehearsal);
+        common.print_json(&Status { run: &state.run, state: state.summary(), rehearsal, engine, phases, questions, left })?;
         return Ok(Exit::Done);
     }
     if state.rehearsal {
         print("REHEARSAL: nothing here is installed anywhere\n")?;
     }
     print(&format!("run {} is {}, opened {}\n", state.run, state.summary(), state.opened.strftime("%Y-%m-%d %H:%M UTC")))?;
+    if let Some(engine) = engine_status(&found) {
+        let doing = match (&engine.version, engine.working) {
+            (None, _) => "does not answer",
+            (_, true) => "is at work",
+            (_, false) => "waits",
+        };
+        let watched = match engine.viewers {
+            0 => String::new(),
+            1 => "; 1 watches".to_owned(),
+            count => format!("; {count} watch"),
+        };
+        print(&format!("engine: process {} {doing}{watched}\n", engine.pid))?;
+    }
     for (status, phase) in phases.iter().zip(&state.plan.phases) {
         let word = format!("{:?}", status.state).to_lowercase();
         let took = state.phase_times(phase).1;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::attempt::{Reading, append_progress};
+use super::attempt::{Reading, append_progress, trouble};
 use super::lookout::Lookout;
-use super::prompter::{Prompter, Reply, plain_text};
+use super::prompter::plain_text;
+use super::prompting::Asking;
 use super::runner::create_private;
 use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
@@ -38,10 +39,8 @@ const MAX_LINE: usize = 4 * 1024 * 1024;
 pub struct Pump {
     /// The child's output.
     pub output: Output,
-    /// Where answers are typed.
-    pub input: Option<File>,
-    /// Answers prompts.
-    pub prompter: Prompter,
+    /// Sees to prompts, where the child has a terminal.
+    pub asking: Option<Asking>,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -75,6 +74,10 @@ pub struct Pumped {
     pub recent: Vec<String>,
     /// What a plan would destroy without the operator's consent.
     pub destroys: Vec<String>,
+    /// Those of them that failed while an earlier apply made them.
+    pub tainted: Vec<String>,
+    /// How many prompts of the attempt were put to the operator so far.
+    pub prompts: u32,
     /// The output could not be kept.
     pub error: Option<String>,
 }
@@ -149,14 +152,14 @@ impl Pump {
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
-            let patience = if waiting { PARTIAL_AFTER } else { Duration::from_millis(200) };
+            let patience = if waiting || self.asking.is_some() { PARTIAL_AFTER } else { Duration::from_millis(200) };
             match self.output.look(&mut buffer, patience) {
                 Ok(Look::Bytes(number, length)) => {
                     quiet_since = Instant::now();
                     let bytes = &buffer[..length];
                     if number == 0 {
-                        if self.input.is_some() {
-                            self.prompter.feed(bytes);
+                        if let Some(asking) = &mut self.asking {
+                            asking.heard(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
@@ -175,7 +178,7 @@ impl Pump {
                             Reader::Inventory(_) => {}
                             Reader::Save(file) => {
                                 if let Err(error) = file.write_all(bytes) {
-                                    pumped.error.get_or_insert(format!("the output cannot be saved: {error}"));
+                                    pumped.error.get_or_insert(trouble("the output cannot be saved", &error).message);
                                 }
                             }
                         }
@@ -188,7 +191,7 @@ impl Pump {
                 }
                 Ok(Look::Quiet) => {
                     streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean));
-                    self.answer(&mut pumped);
+                    self.ask(&mut streams[0], &mut clean);
                 }
                 Ok(Look::End) => break,
                 Err(error) => {
@@ -227,6 +230,15 @@ impl Pump {
         self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
+        if let Some(asking) = self.asking.take() {
+            pumped.prompts = asking.number();
+            if let Some(text) = asking.missed().first() {
+                pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
+            }
+            if let Some(wrong) = asking.wrong() {
+                pumped.error.get_or_insert_with(|| wrong.clone());
+            }
+        }
         pumped
     }
 
@@ -236,7 +248,7 @@ impl Pump {
         }
         if let Err(error) = self.log.write_all(clean) {
             // The child is not ended for this: losing an apply is worse than losing its log.
-            pumped.error.get_or_insert(format!("the log cannot be written: {error}"));
+            pumped.error.get_or_insert(trouble("the log cannot be written", &error).message);
         }
         let known = self.lookout.feed(clean);
         self.teller.tell(known);
@@ -278,28 +290,26 @@ impl Pump {
         true
     }
 
-    /// Types the answer to a declared prompt at which the output has come to rest.
-    fn answer(&mut self, pumped: &mut Pumped) {
-        let Some(input) = &mut self.input else { return };
-        match self.prompter.rest() {
-            Reply::Nothing => {}
-            Reply::Type(answer) => {
-                if let Err(error) = input.write_all(format!("{answer}\n").as_bytes()) {
-                    pumped.error.get_or_insert(format!("a prompt could not be answered: {error}"));
-                }
-            }
-            Reply::TooOften(text) => {
-                pumped.error.get_or_insert(format!("the prompt '{text}' came more often than expected: its answer was not accepted"));
-            }
+    /// Sees to prompts: types an answer that has come, and asks where the child waits.
+    fn ask(&mut self, stream: &mut Stream<'_>, clean: &mut Vec<u8>) {
+        let Some(asking) = &mut self.asking else { return };
+        let mut learnt = None;
+        let typed = asking.reply(|secret| learnt = self.redactor.with(secret).ok());
+        if let Some(redactor) = learnt {
+            stream.learn(redactor.clone());
+            self.redactor = Arc::new(redactor);
         }
+        if let Some(typed) = typed
+            && typed.hidden.is_some()
+        {
+            clean.extend_from_slice(b"(answered by the operator, not shown)\n");
+        }
+        asking.quiet(&self.redactor);
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        if let Some(text) = self.prompter.missed().first() {
-            pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
-        }
         pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
@@ -319,6 +329,7 @@ impl Pump {
             (Reader::Terraform(root), Reading::Terraform { destroys }) => {
                 pumped.lines = root.errors().iter().map(|line| self.redactor.text(line)).collect();
                 pumped.destroys = root.destroys().iter().filter(|address| !destroys.contains(address)).cloned().collect();
+                pumped.tainted = root.tainted().iter().filter(|address| pumped.destroys.contains(address)).cloned().collect();
             }
             _ => {}
         }

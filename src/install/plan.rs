@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::Field;
+use super::helm::HelmSpec;
 use super::hints::Hints;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
+use super::jump::Jump;
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
 use super::site::{SecretRef, SourceOverride};
 
@@ -43,6 +45,20 @@ pub struct Plan {
     pub known_hosts: String,
     /// What the summary says.
     pub outcome: Vec<OutcomeLine>,
+    /// Answers that are hard to change once a phase has begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settled: BTreeMap<FieldId, Settled>,
+}
+
+/// An answer that is hard to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// What it is called.
+    pub label: String,
+    /// The phases that settle it.
+    pub by: Vec<PhaseId>,
+    /// What changing it costs then.
+    pub cost: String,
 }
 
 /// A source of a plan.
@@ -71,6 +87,9 @@ pub struct PlanMachine {
     pub user: String,
     /// The path of the SSH key, `~` resolved.
     pub key: String,
+    /// The jump host that leads to it.
+    #[serde(default)]
+    pub jump: Option<Jump>,
 }
 
 /// A phase of a plan.
@@ -88,6 +107,9 @@ pub struct PlanPhase {
     pub after: Vec<PhaseId>,
     /// The answers it depends on, each with a keyed digest of its value.
     pub reads: BTreeMap<FieldId, String>,
+    /// The answers that its steps and the files they write name, each with a keyed digest of its value: to say why it is stale.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<FieldId, String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
     /// Where upstream describes it.
@@ -122,6 +144,9 @@ pub struct PlanStep {
     pub terminal: Terminal,
     /// Prompts answered for it.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: u32,
     /// What it does.
@@ -152,6 +177,9 @@ pub enum Action {
         tasks: Option<u32>,
         /// What `ansible-inventory --list` must show: group → host → address (none where the group names the host without one).
         model: BTreeMap<String, BTreeMap<String, Option<String>>>,
+        /// Whether it may run again on the hosts alone that failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        limit_retry: bool,
     },
     /// init, plan and apply of one root: the step's folder.
     Terraform {
@@ -232,7 +260,41 @@ pub struct CommandLine {
 /// Name of the saved plan in a Terraform root; removed after every attempt.
 pub const TERRAFORM_PLAN_FILE: &str = ".mosip-setup.tfplan";
 
+/// How long a command that was asked to end may take before it is killed, seconds.
+pub const STOP_GRACE_SECONDS: u64 = 20;
+/// The same for Terraform, which finishes the resource it is at: killed earlier, it leaves its lock or half a state.
+pub const TERRAFORM_STOP_GRACE_SECONDS: u64 = 15 * 60;
+
+impl PlanPhase {
+    /// The answers it depends on, declared or named, each with its digest.
+    #[must_use]
+    pub fn answers(&self) -> BTreeMap<FieldId, String> {
+        self.names.iter().chain(&self.reads).map(|(field, digest)| (field.clone(), digest.clone())).collect()
+    }
+}
+
 impl PlanStep {
+    /// How long the step may take to end when it is asked to, seconds.
+    #[must_use]
+    pub fn stop_grace_seconds(&self) -> u64 {
+        if matches!(self.action, Action::Terraform { .. }) { TERRAFORM_STOP_GRACE_SECONDS } else { STOP_GRACE_SECONDS }
+    }
+
+    /// The commands it runs when it is limited to some hosts; none: all. Only a playbook can be.
+    #[must_use]
+    pub fn commands_on(&self, hosts: &[String]) -> Vec<CommandLine> {
+        let mut lines = self.commands();
+        if let (Action::Ansible { .. }, Some(line), false) = (&self.action, lines.first_mut(), hosts.is_empty()) {
+            // The hosts that failed are among those of a limit that is there already.
+            if let Some(at) = line.argv.iter().position(|word| word == "--limit") {
+                line.argv.drain(at..(at + 2).min(line.argv.len()));
+            }
+            let at = line.argv.len().saturating_sub(1);
+            line.argv.splice(at..at, ["--limit".to_owned(), hosts.join(",")]);
+        }
+        lines
+    }
+
     /// The commands it runs, in order. Write, wait, ask and check steps have none: the engine does them itself.
     #[must_use]
     pub fn commands(&self) -> Vec<CommandLine> {
@@ -251,6 +313,23 @@ impl PlanStep {
             Action::Ssh { commands, .. } => commands.iter().cloned().map(line).collect(),
             Action::Write { .. } | Action::Wait { .. } | Action::Ask { .. } | Action::Check { .. } => Vec::new(),
         }
+    }
+}
+
+impl PlanStep {
+    /// What is done to its commands that their own lines do not show: prompts answered, calls of `helm` changed. One line each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let answer = |prompt: &Prompt| {
+            let shown = match (prompt.answer.contains("${secret."), prompt.answer.is_empty()) {
+                (true, _) => "a secret",
+                (false, true) => "Enter alone",
+                (false, false) => prompt.answer.as_str(),
+            };
+            format!("answers '{}' with {shown}", prompt.text.trim())
+        };
+        let guarded = self.helm.iter().flat_map(HelmSpec::lines);
+        self.prompts.iter().map(answer).chain(guarded).collect()
     }
 }
 
@@ -373,6 +452,12 @@ impl Plan {
     #[must_use]
     pub fn check(&self, id: &str) -> Option<&CheckSpec> {
         self.checks.iter().find(|check| check.id == *id)
+    }
+
+    /// The digest of an answer that some phase reads; none: no phase does.
+    #[must_use]
+    pub fn read(&self, field: &str) -> Option<&str> {
+        self.phases.iter().find_map(|phase| phase.reads.get(field).or(phase.names.get(field))).map(String::as_str)
     }
 
     /// The file with this path.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::{Condition, Field};
+use super::helm::HelmSpec;
 use super::hints::Hints;
 use super::ids::{CheckId, FieldId, PhaseId, ProfileId, RoleId, SourceId, StepId};
 
@@ -217,6 +218,9 @@ pub enum FileOrigin {
     Create {
         /// The whole text.
         text: String,
+        /// Lines for each machine of a role; `${list.NAME}` in the text stands for them.
+        #[serde(default)]
+        lists: BTreeMap<String, SectionSpec>,
     },
     /// A copy of a file of the operator's; interpolated path.
     Copy {
@@ -282,6 +286,8 @@ pub struct Phase {
     pub after: Vec<PhaseId>,
     /// The answers it depends on; beside those its steps and files name.
     pub reads: Vec<FieldId>,
+    /// The names under `[advanced]` whose further settings it depends on.
+    pub reads_advanced: Vec<String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
     /// Where upstream describes it: an address to read on.
@@ -321,6 +327,8 @@ pub struct Step {
     pub terminal: Terminal,
     /// Prompts answered for it: exact text → answer.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded; none: it is the real one.
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: Option<u32>,
     /// What is known about its course.
@@ -436,6 +444,10 @@ pub struct AnsibleSpec {
     /// Hosts or groups it is limited to.
     #[serde(default)]
     pub limit: Option<String>,
+    /// Whether it may run again on the hosts alone that failed: where the hosts do not depend on one another, and nothing is lost of a
+    /// handler that was notified before.
+    #[serde(default)]
+    pub limit_retry: bool,
     /// Further arguments; interpolated.
     #[serde(default)]
     pub arguments: Vec<String>,

@@ -321,8 +321,10 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) =
-            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "expect_minutes", "document", "skip", "when"]);
+        let (common, mut rest) = split(
+            &entry.table,
+            &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "document", "skip", "when"],
+        );
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -344,6 +346,7 @@ impl Reader {
             needs: head.needs,
             after: head.after,
             reads: head.reads,
+            reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
             document: head.document,
             skip: head.skip,
@@ -366,6 +369,7 @@ impl Reader {
             "on_retry",
             "terminal",
             "prompts",
+            "helm",
             "slow_after_minutes",
             "expect",
             "groups",
@@ -386,6 +390,7 @@ impl Reader {
             on_retry: head.on_retry,
             terminal: head.terminal,
             prompts: head.prompts,
+            helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
             hints: super::hints::Hints { expect: head.expect, groups: head.groups },
             action,
@@ -456,6 +461,8 @@ struct PhaseHead {
     #[serde(default)]
     reads: Vec<FieldId>,
     #[serde(default)]
+    reads_advanced: Vec<String>,
+    #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
     document: Option<String>,
@@ -490,6 +497,8 @@ struct StepHead {
     terminal: Terminal,
     #[serde(default)]
     prompts: Vec<Prompt>,
+    #[serde(default)]
+    helm: Option<super::helm::HelmSpec>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
     #[serde(default)]

@@ -12,7 +12,7 @@ use super::detail::{Active, KnownLine};
 use super::diagnose::Hit;
 use super::question::Question;
 use crate::install::check::Finding;
-use crate::install::ids::{PhaseId, StepRef};
+use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::Plan;
 
 /// The version of the journal's format.
@@ -72,6 +72,11 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+    /// The engine let go of the run because somebody asked for it; what runs goes on, and the next engine takes it up.
+    HandedOver {
+        /// The Unix user who asked.
+        by: String,
+    },
     /// A check was judged.
     Finding {
         /// The phase it was judged for; none: the preflight.
@@ -89,6 +94,9 @@ pub enum Event {
         ignored: usize,
         /// What holds it back, one sentence each.
         blocking: Vec<String>,
+        /// What holds it back, where it is no check.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Held>,
     },
     /// A step begins. Written before anything is done.
     StepStarted {
@@ -98,6 +106,9 @@ pub enum Event {
         attempt: u32,
         /// The digest of the step as it is run.
         digest: String,
+        /// The hosts it is limited to; empty: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
     },
     /// A step ended.
     StepFinished {
@@ -141,6 +152,16 @@ pub enum Event {
     /// A kind of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// What holds a phase back, where it is no check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// A phase that it needs is not done, or was skipped.
+    Need,
+    /// A step of it may run only once, and has begun before.
+    Once,
 }
 
 /// Why an engine let go of a run.
@@ -240,6 +261,9 @@ pub struct Failure {
     /// What a Terraform plan would destroy or replace; set when that is why it stopped.
     #[serde(default)]
     pub destroys: Vec<String>,
+    /// Those of them that failed while an earlier apply made them: Terraform replaces what it calls tainted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tainted: Vec<String>,
 }
 
 /// What an operator decided.
@@ -257,6 +281,12 @@ pub enum Decision {
         phase: PhaseId,
         /// From its first step, not from the first that has not succeeded.
         from_start: bool,
+        /// This step of it, also where it has succeeded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
+        /// These hosts alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
     },
     /// Go on without a phase.
     Skip {
@@ -277,6 +307,18 @@ pub enum Decision {
         /// Resources Terraform may destroy or replace.
         #[serde(default)]
         destroys: Vec<String>,
+    },
+    /// A shell was opened where a step works.
+    Shell {
+        /// The step.
+        step: StepRef,
+        /// Whether its environment has the step's secrets.
+        secrets: bool,
+    },
+    /// Answers were changed that are hard to change, in full knowledge of what that costs.
+    Accept {
+        /// The fields.
+        fields: Vec<String>,
     },
 }
 
@@ -299,9 +341,26 @@ pub struct Progress {
     pub log_bytes: u64,
     /// When the last output came.
     pub last_output: Option<Timestamp>,
+    /// What it asks at its terminal and waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompted>,
     /// What is known in detail; none: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<Box<Now>>,
+}
+
+/// A prompt that nobody has answered beforehand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Prompted {
+    /// Counts the prompts of an attempt from 1.
+    pub number: u32,
+    /// The line that asks, secrets removed.
+    pub text: String,
+    /// The lines before it, secrets removed.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// Whether what is typed is not shown.
+    pub secret: bool,
 }
 
 /// What is known in detail of a running step.

@@ -1,5 +1,6 @@
 //! What happened in a run and what comes next. Pure: no clock, files, network or processes.
 
+pub mod changes;
 pub mod cluster;
 mod commands;
 pub mod detail;
@@ -7,9 +8,11 @@ pub mod diagnose;
 pub mod event;
 pub mod expect;
 pub mod machine;
+pub mod prompts;
 pub mod question;
 pub mod redact;
 pub mod resume;
+mod retry;
 pub mod select;
 pub mod spot;
 pub mod state;

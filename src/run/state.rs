@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::event::{Decision, Event, Outcome, Recorded, StopReason};
-use super::question::Question;
+use super::event::{Decision, Event, Held, Outcome, Recorded, StopReason};
+use super::question::{Question, Wanted};
 use crate::install::check::{Finding, Target};
-use crate::install::ids::{CheckId, PhaseId, StepRef};
+use crate::install::ids::{CheckId, FieldId, PhaseId, StepRef};
 use crate::install::plan::{Plan, PlanPhase};
 
 /// Why an event cannot follow.
@@ -78,6 +78,8 @@ pub struct StepRecord {
     pub started: Option<Timestamp>,
     /// When it ended; none while it runs.
     pub finished: Option<Timestamp>,
+    /// The event that says so: clocks are set back, numbers are not.
+    pub finished_seq: Option<u64>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Time all attempts took, milliseconds.
@@ -86,8 +88,12 @@ pub struct StepRecord {
     pub digest: String,
     /// The operator agreed that it runs again, or that resources are destroyed; taken back when it starts.
     pub confirmed: Option<Vec<String>>,
-    /// A retry from the start forgot its success.
+    /// A retry asked for it again: its success does not count.
     pub forgotten: bool,
+    /// The hosts that its next attempt, or the one that runs, is limited to; empty: all.
+    pub hosts: Vec<String>,
+    /// The answers that its phase read or named when it was last run, each with its digest.
+    pub reads: BTreeMap<FieldId, String>,
 }
 
 impl StepRecord {
@@ -116,6 +122,8 @@ pub struct ClosedGate {
     pub blocking: Vec<String>,
     /// When it was judged.
     pub at: Timestamp,
+    /// What holds it back, where it is no check.
+    pub held: Option<Held>,
 }
 
 /// The state of a run.
@@ -149,8 +157,14 @@ pub struct State {
     pub selected: Vec<PhaseId>,
     /// Names and answers (secret ones hidden) of questions that were answered.
     pub answered: BTreeMap<String, Option<String>>,
+    /// Answers whose change the operator agreed to in spite of its cost, each with the digest of the value.
+    pub accepted: BTreeMap<String, String>,
     /// Whether an engine has the run, as far as the journal says.
     pub engine: Option<u32>,
+    /// Whether that engine has nothing under way, as far as is known: it waits for the operator.
+    pub idle: bool,
+    /// The boot of the machine in which the last engine was started.
+    pub boot: String,
     /// Why the last engine let go.
     pub stopped: Option<StopReason>,
     /// Whether the run was closed.
@@ -190,7 +204,10 @@ impl State {
             questions: Vec::new(),
             selected: Vec::new(),
             answered: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             engine: None,
+            idle: false,
+            boot: String::new(),
             stopped: None,
             closed: false,
         }
@@ -231,9 +248,15 @@ impl State {
         self.last = recorded.at;
         match &recorded.event {
             Event::RunOpened { .. } | Event::Unknown => {}
-            Event::PlanChanged { plan, .. } => self.plan = (**plan).clone(),
-            Event::EngineStarted { pid, .. } => {
+            Event::PlanChanged { plan, .. } => {
+                self.plan = (**plan).clone();
+                // With other answers it is another question, or none.
+                self.questions.retain(|question| !matches!(question.wanted, Wanted::Change { .. }));
+            }
+            Event::EngineStarted { pid, boot, .. } => {
                 self.engine = Some(*pid);
+                self.idle = true;
+                self.boot.clone_from(boot);
                 self.stopped = None;
                 self.closed = false;
             }
@@ -241,33 +264,45 @@ impl State {
                 self.engine = None;
                 self.stopped = Some(*reason);
             }
+            Event::HandedOver { .. } => self.engine = None,
             Event::Finding { finding, .. } => {
                 self.findings.insert((finding.check.clone(), finding.target.clone()), finding.clone());
             }
-            Event::Gate { phase, open, blocking, .. } => {
+            Event::Gate { phase, open, blocking, held, .. } => {
+                self.idle = !*open;
                 if *open {
                     self.gates.remove(phase);
                 } else {
-                    self.gates.insert(phase.clone(), ClosedGate { blocking: blocking.clone(), at: recorded.at });
+                    self.gates.insert(phase.clone(), ClosedGate { blocking: blocking.clone(), at: recorded.at, held: *held });
                 }
             }
-            Event::StepStarted { step, attempt, digest } => {
+            Event::StepStarted { step, attempt, digest, hosts } => {
+                self.idle = false;
                 self.skips.remove(&step.phase);
+                let reads = self.plan.phase(step.phase.as_str()).map(PlanPhase::answers).unwrap_or_default();
                 let record = self.steps.entry(step.clone()).or_default();
                 record.attempts = record.attempts.max(*attempt);
                 record.started = Some(recorded.at);
                 record.finished = None;
+                record.finished_seq = None;
                 record.outcome = None;
                 record.digest.clone_from(digest);
                 record.forgotten = false;
+                record.hosts.clone_from(hosts);
+                record.reads = reads;
             }
             Event::StepFinished { step, outcome, took_ms, .. } => {
                 let record = self.steps.entry(step.clone()).or_default();
                 record.finished = Some(recorded.at);
+                record.finished_seq = Some(recorded.seq);
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;
-                self.questions.retain(|question| question.step != *step || !outcome.is_success());
+                self.idle = !outcome.is_success();
+                record.hosts.clear();
+                // A command that has ended waits for nothing.
+                let over = |question: &Question| outcome.is_success() || question.is_prompt();
+                self.questions.retain(|question| question.step != *step || !over(question));
             }
             Event::QuestionAsked { question } => {
                 // A step has one open question; asking again replaces it.
@@ -275,24 +310,39 @@ impl State {
                 self.questions.push(question.clone());
             }
             Event::QuestionAnswered { id, answer, .. } => {
+                self.idle = false;
                 self.questions.retain(|question| question.id != *id);
                 self.answered.insert(id.clone(), answer.clone());
             }
             Event::OperatorDecided { decision, by } => self.decide(decision, by, recorded.at),
-            Event::RunClosed { .. } => self.closed = true,
+            Event::RunClosed { .. } => (self.closed, self.idle) = (true, true),
         }
         Ok(())
     }
 
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
         match decision {
-            Decision::Retry { phase, from_start } => {
+            Decision::Run { .. } | Decision::Retry { .. } | Decision::Confirm { .. } | Decision::Accept { .. } => self.idle = false,
+            Decision::Stop { .. } => self.idle = self.running().is_none(),
+            Decision::Skip { .. } | Decision::Shell { .. } => {}
+        }
+        match decision {
+            Decision::Retry { phase, from_start, step: only, hosts } => {
                 self.skips.remove(phase);
                 self.gates.remove(phase);
                 for (step, record) in &mut self.steps {
-                    if step.phase == *phase && *from_start {
-                        record.forgotten = true;
+                    if step.phase == *phase && (*from_start || only.is_some()) {
+                        record.forgotten = *from_start;
                     }
+                    // A limit that was not used is forgotten with the retry that it was meant for.
+                    if step.phase == *phase && record.outcome.is_some() {
+                        record.hosts.clear();
+                    }
+                }
+                if let Some(step) = only {
+                    let record = self.steps.entry(StepRef { phase: phase.clone(), step: step.clone() }).or_default();
+                    record.forgotten = true;
+                    record.hosts.clone_from(hosts);
                 }
             }
             Decision::Skip { phase, reason } => {
@@ -304,7 +354,12 @@ impl State {
                 self.steps.entry(step.clone()).or_default().confirmed = Some(destroys.clone());
             }
             Decision::Run { phases } => self.selected.clone_from(phases),
-            Decision::Stop { .. } => {}
+            Decision::Accept { fields } => {
+                for field in fields {
+                    self.accepted.insert(field.clone(), self.plan.read(field).unwrap_or_default().to_owned());
+                }
+            }
+            Decision::Stop { .. } | Decision::Shell { .. } => {}
         }
     }
 
@@ -360,7 +415,7 @@ impl State {
             (false, ..) => PhaseState::Pending,
             (_, true, false, _) => {
                 // Begun, one step done, the next not yet started: it is between two steps, or was left there.
-                if self.engine.is_some() { PhaseState::Running } else { PhaseState::Stopped }
+                if self.engine.is_some() && !self.idle { PhaseState::Running } else { PhaseState::Stopped }
             }
             (_, _, true, _) => PhaseState::Stale,
             (.., true) => PhaseState::Warned,
@@ -384,7 +439,7 @@ impl State {
             return gate.blocking.join("; ");
         }
         if self.phase_state(phase) == PhaseState::Stale {
-            return "answers it reads have changed since it ran".into();
+            return self.stale_reason(phase);
         }
         let reasons = self.steps_of(phase).filter_map(|(_, record)| record?.outcome.as_ref().map(Outcome::reason));
         reasons.filter(|reason| !reason.is_empty()).last().unwrap_or_default()
@@ -403,6 +458,13 @@ impl State {
         self.steps.iter().find(|(_, record)| record.is_running())
     }
 
+    /// The step for which a process is at work: the running one, unless the run itself asks something for it.
+    #[must_use]
+    pub fn at_work(&self) -> Option<(&StepRef, &StepRecord)> {
+        let asks = |step: &StepRef| self.questions.iter().any(|question| question.step == *step && !question.is_prompt());
+        self.running().filter(|(step, _)| !asks(step))
+    }
+
     /// Whether every phase is done, warned or skipped.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -415,7 +477,7 @@ impl State {
         let any = |wanted: PhaseState| self.plan.phases.iter().any(|phase| self.phase_state(phase) == wanted);
         if !self.questions.is_empty() {
             "waiting"
-        } else if self.engine.is_some() {
+        } else if self.running().is_some() || (self.engine.is_some() && !self.idle) {
             "running"
         } else if self.is_complete() {
             "done"

@@ -129,6 +129,13 @@ pub enum Command {
         /// A new run, also where there is one already.
         new: bool,
     },
+    /// Joins the engine that a site has. Answered by [`Told::Attached`], or [`Told::Alone`] where it has none.
+    Attach {
+        /// The site file.
+        site: PathBuf,
+        /// Hand over answers and secrets as they are now.
+        renew: bool,
+    },
     /// Sends a command to the engine; the shell does this itself.
     Engine(Box<machine::Command>),
     /// Reads a window of a log. Answered by [`Told::Log`].
@@ -216,14 +223,16 @@ pub struct LogSearch {
 }
 
 /// Where a shell opens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShellRequest {
-    /// The folder.
-    pub dir: Option<String>,
-    /// The environment of the step; values may name secrets as `${secret.ID}`, which are left out.
-    pub env: BTreeMap<String, String>,
-    /// A line to show first.
-    pub note: String,
+    /// The site file, whose secrets may be wanted.
+    pub site: PathBuf,
+    /// The plan of the run.
+    pub plan: Box<Plan>,
+    /// The step.
+    pub step: StepRef,
+    /// Whether its secrets are in the environment, too.
+    pub secrets: bool,
 }
 
 /// Something that did not work, for people.
@@ -274,6 +283,8 @@ pub struct RunEntry {
     pub state: String,
     /// A sentence, as `failed in main-cluster 3 hours ago`.
     pub note: String,
+    /// Whether an engine has it: then it is joined, and nothing need be asked first.
+    pub engine: bool,
 }
 
 /// What the start screen offers.
@@ -406,6 +417,8 @@ pub enum Told {
     Imported(Result<Box<Imported>, Trouble>),
     /// A run can be watched and driven.
     Attached(Result<Client, Trouble>),
+    /// The site has no engine to be joined.
+    Alone,
     /// A window of a log.
     Log {
         /// The request's ticket.

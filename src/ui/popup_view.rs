@@ -152,9 +152,11 @@ fn question(asked: &Asked, frame: &mut Frame<'_>, area: Rect, columns: u16, top:
     lines.truncate(usize::from(room));
     frame.render_widget(Paragraph::new(lines), Rect { height: count, ..inner });
     let line = Rect { y: inner.y + count + 1, height: 1, ..inner };
-    if question.is_secret() {
+    if !asked.armed {
+        frame.render_widget(Span::styled("(keys are not taken yet)", theme::faint()), line);
+    } else if question.takes_text() {
         frame.render_widget(Span::styled("› ", theme::accent_heading()), line);
-        widgets::entry(frame, widgets::inset(line, 2, 0), &asked.line, true, "", top);
+        widgets::entry(frame, widgets::inset(line, 2, 0), &asked.line, question.is_secret(), "", top);
     } else {
         frame.render_widget(widgets::buttons(&asked.buttons(), top.then_some(asked.button)), line);
     }

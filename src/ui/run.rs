@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::app::{Leaving, Model, Screen};
+use super::app::{Model, Screen};
 use super::desk::{Command, EventsRead, LogWindow, Trouble};
 use super::detail_pane::{DetailPane, View};
 use super::keymap::Context;
@@ -74,10 +74,9 @@ pub struct Run {
     pub ended: Option<Option<String>>,
     /// A command was sent that makes it go on.
     pub pushed: bool,
+    /// Something has happened since this screen joined it.
+    pub moved: bool,
 }
-
-/// The buttons of the panel of a failed phase.
-pub const FAILURE_BUTTONS: [&str; 6] = ["Retry", "From start", "Skip", "Edit answers", "Shell", "Log"];
 
 impl Run {
     /// Where the focus is.
@@ -131,9 +130,15 @@ impl Run {
         if let Some(gate) = state.gates.get(&phase.id) {
             let step = phase.steps.first().map(|step| StepRef { phase: phase.id.clone(), step: step.id.clone() })?;
             let failure = Failure {
-                message: "Checks that guard this phase do not pass.".into(),
-                lines: gate.blocking.clone(),
-                hint: "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                message: match gate.held {
+                    None => "Checks that guard this phase do not pass.".into(),
+                    Some(_) => gate.blocking.join("; "),
+                },
+                lines: if gate.held.is_none() { gate.blocking.clone() } else { Vec::new() },
+                hint: match gate.held {
+                    None => "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                    Some(_) => String::new(),
+                },
                 ..Failure::default()
             };
             return Some((step, failure));
@@ -254,16 +259,18 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 run.halted = None;
             }
             run.follow_event(&event);
-            let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
+            run.moved |= run.live;
             if run.live {
+                let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
                 popup_keys::close_answered(model, &open);
                 if let Event::QuestionAsked { question } = &event.event {
-                    popup_keys::ask(model, question);
+                    popup_keys::raise(model, question);
                     commands.push(Command::Notify(question.text.clone()));
                 }
             }
         }
         Update::Live => commands.extend(live(model)),
+        Update::Accepted(_) => {}
         Update::Progress { step, attempt, progress } => {
             run.progress.insert(step, (attempt, progress));
         }
@@ -283,9 +290,6 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 commands.push(Command::Notify(reason.clone()));
             }
             run.ended = Some(reason);
-            if model.leaving == Leaving::Stopping {
-                commands.extend(super::app::leave(model));
-            }
         }
     }
     // While the history comes in, no log is worth reading.
@@ -326,21 +330,23 @@ fn live(model: &mut Model) -> Vec<Command> {
         commands.push(engine(machine::Command::Run(Selection::default())));
     }
     for question in &open {
-        popup_keys::ask(model, question);
+        popup_keys::raise(model, question);
     }
     commands
 }
 
 fn halted(model: &mut Model, reason: StopReason) -> Vec<Command> {
     let Some(run) = &mut model.run else { return Vec::new() };
+    // How it stood when this screen joined it is on the screen already.
+    let news = run.pushed || run.halted.is_some() || run.moved;
     run.halted = Some(reason);
     run.pushed = false;
+    if let Some(state) = &mut run.state {
+        state.idle = true;
+    }
     let complete = run.state.as_ref().is_some_and(State::is_complete);
     let mut commands = Vec::new();
-    if model.leaving == Leaving::Stopping {
-        return super::app::leave(model);
-    }
-    if !run.live {
+    if !run.live || !news {
         return commands;
     }
     match reason {
@@ -453,11 +459,16 @@ pub fn search(model: &mut Model, needle: String) -> Vec<Command> {
 
 /// Runs a phase again.
 pub fn retry(model: &mut Model, phase: PhaseId, from_start: bool) -> Vec<Command> {
+    again(model, machine::Command::Retry { phase, from_start, step: None, failed_hosts: false })
+}
+
+/// Runs part of a phase again.
+pub fn again(model: &mut Model, command: machine::Command) -> Vec<Command> {
     let Some(run) = &mut model.run else { return Vec::new() };
     run.auto = true;
     run.pushed = true;
     run.halted = None;
-    vec![engine(machine::Command::Retry { phase, from_start })]
+    vec![engine(command)]
 }
 
 /// Goes on without a phase.

@@ -289,10 +289,7 @@ fn progress(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area
         let (glyph, word, style) = standing(run, state);
         first.push(Span::styled(format!(" {glyph} {word}"), style.patch(theme::heading())));
         first.push(Span::styled(format!("  {settled} of {total} phases settled"), theme::faint()));
-        rest.push(Line::from(Span::styled(
-            format!(" {}", text::cut(&what_now(model, run, state), columns.saturating_sub(2))),
-            theme::faint(),
-        )));
+        rest.push(Line::from(Span::styled(format!(" {}", text::cut(&what_now(run, state), columns.saturating_sub(2))), theme::faint())));
     }
     let lines: Vec<Line<'_>> = std::iter::once(Line::from(first)).chain(rest).collect();
     frame.render_widget(ratatui::widgets::Paragraph::new(lines), area);
@@ -331,12 +328,12 @@ fn standing(run: &Run, state: &State) -> (&'static str, String, ratatui::style::
     }
 }
 
-fn what_now(model: &Model, run: &Run, state: &State) -> String {
+fn what_now(run: &Run, state: &State) -> String {
     let any = |wanted: PhaseState| state.plan.phases.iter().any(|phase| state.phase_state(phase) == wanted);
-    if model.leaving == super::app::Leaving::Stopping {
-        "Leaving as soon as the step has ended".into()
-    } else if state.is_complete() {
+    if state.is_complete() {
         "v shows what is where and what to do next".into()
+    } else if matches!(run.ended, Some(Some(_))) {
+        "c starts the next engine, which takes up what runs and goes on".into()
     } else if run.failure().is_some() {
         "r retry, s skip, a edit answers, e shell here, q later".into()
     } else if any(PhaseState::Failed) || any(PhaseState::Interrupted) || any(PhaseState::Stale) {

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use mosip_setup::engine::client::Update;
 use mosip_setup::install::change::{Change, FileChange};
-use mosip_setup::install::check::{Finding, Target, Verdict};
+use mosip_setup::install::check::{Cause, Finding, Target, Verdict};
 use mosip_setup::install::ids::{CheckId, StepRef};
 use mosip_setup::install::plan::Plan;
 use mosip_setup::install::planner::{self, Place};
@@ -60,6 +60,7 @@ pub fn started(columns: u16, rows: u16) -> Model {
                     id: "2026-05-29-1".into(),
                     state: "failed".into(),
                     note: "MOSIP cluster failed 3 hours ago; 3 of 7 phases are done.".into(),
+                    engine: false,
                 }),
             },
             SiteEntry {
@@ -172,7 +173,7 @@ pub fn finding(check: &str, target: &str, verdict: Verdict, observed: &str) -> F
         remedy: spec.remedy.clone(),
         guards: spec.guards.clone(),
         ignored: None,
-        cause: None,
+        cause: observed.contains("host key").then_some(Cause::HostKeyUnknown),
     }
 }
 
@@ -290,7 +291,7 @@ impl Story {
     pub fn start(&mut self, step: &str, attempt: u32) -> Vec<Command> {
         let step: StepRef = step.parse().unwrap();
         let digest = self.plan.step(&step).unwrap().digest.clone();
-        self.event(Event::StepStarted { step, attempt, digest })
+        self.event(Event::StepStarted { step, attempt, digest, hosts: Vec::new() })
     }
 
     pub fn end(&mut self, step: &str, attempt: u32, outcome: Outcome, seconds: i64) -> Vec<Command> {
@@ -364,6 +365,7 @@ impl Story {
             since: Some(at(self.seconds - 48)),
             parts: [("vm1".to_owned(), "ok".to_owned()), ("vm4".to_owned(), "unreachable".to_owned())].into(),
             log_bytes: 9000,
+            prompt: None,
             last_output: Some(at(self.seconds - 48)),
             now: None,
         };
@@ -401,7 +403,12 @@ impl Story {
             detail: "Open https://rancher.sandbox.example.org, log in as admin, Cluster Management, Import Existing, Generic, name it mosip, and copy the address in the first command: it ends in .yaml.".into(),
             wanted: Wanted::Secret { field: "rancher_import_url".into(), optional: Some("the cluster is not imported; everything else works".into()) },
         };
-        self.event(Event::QuestionAsked { question })
+        let commands = self.event(Event::QuestionAsked { question });
+        // Seen for long enough to be what keys are meant for.
+        for later in [0, 400] {
+            app::update(&mut self.model, Msg::Tick(at(self.seconds) + jiff::SignedDuration::from_millis(later)));
+        }
+        commands
     }
 
     pub fn finish(&mut self) {
