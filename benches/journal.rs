@@ -34,7 +34,7 @@ fn opening(site: &Site) -> Recorded {
 fn step_event(number: usize, step: &StepRef) -> Event {
     let attempt = u32::try_from(number / 2 + 1).unwrap_or(u32::MAX);
     if number.is_multiple_of(2) {
-        Event::StepStarted { step: step.clone(), attempt, digest: "5b1f".repeat(16) }
+        Event::StepStarted { step: step.clone(), attempt, digest: "5b1f".repeat(16), hosts: Vec::new() }
     } else {
         Event::StepFinished { step: step.clone(), attempt, outcome: Outcome::Done, took_ms: 61_234, log_bytes: 104_857_600 }
     }

@@ -199,9 +199,18 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
                 question.detail.lines().map(|line| format!("         {line}\n")).collect::<String>()
             )
         }
+        Event::QuestionAnswered { id, by, .. } if by.is_empty() => format!("gone     {id}: the step does not wait for it any more"),
         Event::QuestionAnswered { id, by, .. } => format!("answered {id} by {by}"),
         Event::OperatorDecided { decision: Decision::Skip { phase, reason }, by } => format!("skipped  {phase} by {by}: {reason}"),
-        Event::OperatorDecided { decision: Decision::Retry { phase, .. }, by } => format!("retry    {phase} by {by}"),
+        Event::OperatorDecided { decision: Decision::Retry { phase, step, hosts, .. }, by } => {
+            let step = step.as_ref().map(|step| format!("/{step}")).unwrap_or_default();
+            let hosts = if hosts.is_empty() { String::new() } else { format!(" on {}", hosts.join(", ")) };
+            format!("retry    {phase}{step}{hosts} by {by}")
+        }
+        Event::OperatorDecided { decision: Decision::Shell { step, secrets }, by } => {
+            format!("shell    {step} by {by}{}", if *secrets { ", with secrets" } else { "" })
+        }
+        Event::OperatorDecided { decision: Decision::Accept { fields }, by } => format!("agreed   to change {} by {by}", fields.join(", ")),
         Event::RunClosed { complete: true } => "complete every phase is done or skipped".to_owned(),
         _ => return None,
     };

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::run::detail::{Detail, Status};
 use crate::run::event::Progress;
 
 /// How many lines that matter are kept.
@@ -24,6 +25,21 @@ pub struct Playbook {
     may_be_empty: bool,
     unmatched: Vec<String>,
     changed: bool,
+    number: u32,
+    seen: Vec<Detail>,
+    printed: Vec<Printed>,
+    last_failed: Option<(u32, String)>,
+}
+
+/// A failure that was printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Printed {
+    /// The task.
+    pub task: String,
+    /// The host.
+    pub host: String,
+    /// How its line begins.
+    pub begins: String,
 }
 
 /// One line of the recap.
@@ -92,25 +108,40 @@ impl Playbook {
         let Ok(text) = std::str::from_utf8(line) else { return };
         if let Some(rest) = text.strip_prefix("TASK [") {
             self.tasks += 1;
-            self.begin(rest);
+            self.begin(rest, false);
         } else if let Some(rest) = text.strip_prefix("RUNNING HANDLER [") {
-            self.begin(rest);
+            self.begin(rest, true);
         } else if text.starts_with("PLAY RECAP") {
             self.in_recap = true;
             self.changed = true;
         }
     }
 
-    fn begin(&mut self, rest: &str) {
+    fn begin(&mut self, rest: &str, handler: bool) {
         rest.rsplit_once(']').map_or(rest, |(name, _)| name).clone_into(&mut self.doing);
         self.hosts.clear();
         self.changed = true;
+        self.number += 1;
+        self.seen.push(Detail::Task { task: self.number, name: self.doing.clone(), handler });
+    }
+
+    /// What was understood since the last call; the last failure that the playbook ignores follows in a later one.
+    pub fn take_seen(&mut self) -> Vec<Detail> {
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Failures printed since the last call.
+    pub fn take_printed(&mut self) -> Vec<Printed> {
+        std::mem::take(&mut self.printed)
     }
 
     fn result(&mut self, line: &[u8]) {
         let Ok(text) = std::str::from_utf8(line) else { return };
         if text == "...ignoring" {
             self.ignored.extend(self.failures.pop());
+            if let Some((task, host)) = self.last_failed.take() {
+                self.seen.push(Detail::Host { task, host, status: Status::Failed, ignored: true });
+            }
             return;
         }
         if text.starts_with("skipping: no hosts matched") {
@@ -121,10 +152,25 @@ impl Playbook {
         let Some((host, rest)) = rest.split_once(']') else { return };
         // A delegated task names both hosts: the first is the one it counts for.
         let host = host.split(" -> ").next().unwrap_or(host);
+        let ended = match status {
+            // Of the items of a loop, of which there may be many, the first one speaks, and the first that ends otherwise.
+            _ if self.hosts.get(host).is_some_and(|known| known == status) => None,
+            "ok" => Some(Status::Ok),
+            "changed" => Some(Status::Changed),
+            "skipping" => Some(Status::Skipped),
+            "fatal" if rest.contains("UNREACHABLE!") => Some(Status::Unreachable),
+            "fatal" | "failed" => Some(Status::Failed),
+            _ => None,
+        };
+        if let Some(status) = ended {
+            self.seen.push(Detail::Host { task: self.number, host: host.to_owned(), status, ignored: false });
+        }
         match status {
             "ok" | "changed" | "skipping" => drop(self.hosts.insert(host.to_owned(), status.to_owned())),
             "fatal" | "failed" => {
                 let unreachable = rest.contains("UNREACHABLE!");
+                self.printed.push(Printed { task: self.doing.clone(), host: host.to_owned(), begins: format!("{status}: [{host}") });
+                self.last_failed = Some((self.number, host.to_owned()));
                 self.hosts.insert(host.to_owned(), if unreachable { "unreachable" } else { "failed" }.to_owned());
                 if self.failures.len() < MAX_LINES {
                     self.failures.push(format!("{host}: {}: {}", self.doing, message(rest)));
@@ -133,6 +179,8 @@ impl Playbook {
             "FAILED - RETRYING" => {
                 let left = rest.rsplit_once('(').map(|(_, left)| left.trim_end_matches([')', '.'])).unwrap_or_default();
                 self.hosts.insert(host.to_owned(), format!("retrying, {left}"));
+                let left = left.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+                self.seen.push(Detail::Retry { task: self.number, host: host.to_owned(), left, of: 0 });
             }
             _ => return,
         }

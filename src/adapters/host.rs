@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::install::facts::{CommandFacts, DiskFacts, Listener, MachineFacts, ModuleState, PackageLock, Protocol};
+use crate::install::facts::{CommandFacts, DiskFacts, Iscsi, Listener, MachineFacts, ModuleState, Multipath, PackageLock, Protocol};
 use crate::install::inquiry::MachineWants;
 use crate::install::planner::shell_quote;
 
@@ -34,7 +34,12 @@ pub fn script(marker: &str, wants: &MachineWants, use_sudo: bool) -> String {
     };
     let paths = words(&mut STANDARD_PATHS.into_iter().chain(wants.paths.iter().map(String::as_str)));
     let modules = words(&mut wants.modules.iter().map(String::as_str));
-    let mut text = format!("marker={marker}; use_sudo={}; paths='{paths}'; modules='{modules}'\ncommands() {{\n:\n", u8::from(use_sudo));
+    let settings = words(&mut wants.settings.iter().map(String::as_str));
+    let names = words(&mut wants.names.iter().map(String::as_str));
+    let urls = words(&mut wants.urls.iter().map(String::as_str));
+    let mut text =
+        format!("marker={marker}; use_sudo={}; paths='{paths}'; modules='{modules}'; settings='{settings}'\n", u8::from(use_sudo));
+    text.push_str(&format!("names='{names}'; urls='{urls}'\ncommands() {{\n:\n"));
     for command in &wants.commands {
         let line = format!("remote {} {} {}\n", command.check, u8::from(command.sudo), shell_quote(&command.command));
         text.push_str(&line);
@@ -116,12 +121,30 @@ pub fn parse(marker: &str, output: &[u8]) -> Result<Answer, AnswerError> {
         systemd: yes_no("systemd"),
         modules: raw.values("module").iter().filter_map(|line| module(line)).collect(),
         package_lock: raw.value("locks").map(|_| raw.value("lock").map_or(PackageLock::Free, |held| PackageLock::Held(held.to_owned()))),
-        reboot_pending: yes_no("reboot"),
+        // The modules of the running kernel are gone: an upgrade has removed them.
+        reboot_pending: if raw.value("reboot") == Some("modules") { Some(true) } else { yes_no("reboot") },
         default_interface: raw.text("route"),
         mtu: raw.number("mtu"),
         interfaces: raw.value("interfaces").map(|_| raw.lines("interface").iter().filter_map(|line| interface(line)).collect()),
         virtualization: raw.text("virtualization"),
         leftovers: raw.value("leftovers").map(|_| raw.lines("leftover").iter().map(|line| (*line).to_owned()).collect()),
+        hostname: raw.text("hostname"),
+        machine_id: raw.text("machine-id"),
+        sudo_version: raw.text("sudo-version"),
+        settings: raw.values("setting").iter().filter_map(|line| setting(line)).collect(),
+        multipath: raw.value("multipath").and_then(two).map(|(runs, spares_disks)| Multipath { runs, spares_disks }),
+        iscsi: raw.value("iscsi").and_then(two).map(|(installed, service)| Iscsi { installed, service }),
+        firewalls: raw.value("firewalls").map(|_| owned(raw.lines("firewall"))),
+        hosts_file: raw.value("hosts").map(|_| owned(raw.lines("host"))),
+        resolver: raw.value("resolver").map(|_| owned(raw.lines("resolv"))),
+        resolver_behind: raw.value("behind").map(|_| owned(raw.lines("resolvbehind"))),
+        driver: raw.text("driver"),
+        routes: raw.value("routes").map(|_| owned(raw.lines("route4"))),
+        cgroup: raw.number("cgroup"),
+        package_trouble: raw.text("package-trouble"),
+        unattended_upgrades: yes_no("unattended"),
+        names: raw.values("name").iter().filter_map(|line| super::outside::name(line)).collect(),
+        ways_out: raw.values("way").iter().filter_map(|line| super::outside::way(line)).collect(),
         commands: commands(&raw),
     };
     Ok(Answer { facts, clock: raw.number("now") })
@@ -212,6 +235,21 @@ fn module(line: &str) -> Option<(String, ModuleState)> {
     Some((name.to_owned(), state))
 }
 
+fn owned(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+/// `yes no`.
+fn two(text: &str) -> Option<(bool, bool)> {
+    let (one, other) = text.split_once(' ')?;
+    Some((one == "yes", other == "yes"))
+}
+
+fn setting(line: &str) -> Option<(String, u64)> {
+    let (name, value) = line.split_once(' ')?;
+    Some((name.to_owned(), value.split_whitespace().next()?.parse().ok()?))
+}
+
 /// An interface with an address of its own: no loopback, no bridge of a container runtime.
 fn interface(line: &str) -> Option<String> {
     let name = line.split_whitespace().next()?;
@@ -281,6 +319,7 @@ fn kernel_socket(line: &str, protocol: Protocol) -> Option<Listener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::facts::{NameAnswer, WayOutcome};
     use crate::install::inquiry::RemoteCommand;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
@@ -288,7 +327,7 @@ mod tests {
     fn run(shell: &[&str], wants: &MachineWants, path: Option<&str>) -> Answer {
         let marker = marker();
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).env("LC_ALL", "tlh_QO.utf8");
+        command.args(&shell[1..]).arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).env("LC_ALL", "tlh_QO.utf8").env("no_proxy", "*");
         if let Some(path) = path {
             command.env_clear().env("PATH", path);
         }
@@ -305,6 +344,10 @@ mod tests {
         MachineWants {
             paths: vec!["/nowhere/at/all".into(), "$(touch /tmp/evil)".into()],
             modules: vec!["no_such_module_at_all".into(), "x; y".into()],
+            settings: vec!["kernel.pid_max".into(), "no.such.setting".into(), "$(id)".into()],
+            names: vec!["localhost".into(), "`id`".into()],
+            // Nothing listens on port 1.
+            urls: vec!["http://127.0.0.1:1/".into()],
             commands: vec![
                 command("ok", "echo 'it'\\''s' fine; printf 'no newline'"),
                 command("bad", "echo wrong >&2; exit 3"),
@@ -333,6 +376,18 @@ mod tests {
             assert_ne!(facts.commands["flood"].exit, Some(0));
             assert_eq!(facts.commands["stdin"].exit, Some(0), "stdin is empty, never the script itself");
             assert!(facts.sudo.is_none());
+            assert!(facts.settings["kernel.pid_max"] > 1000 && facts.settings.len() == 1);
+            assert_eq!(facts.names.keys().collect::<Vec<_>>(), ["localhost"]);
+            assert!(
+                matches!(&facts.names["localhost"], NameAnswer::Addresses(found) if found == &["127.0.0.1".parse::<std::net::IpAddr>().unwrap()])
+            );
+            assert!(
+                !matches!(facts.ways_out["http://127.0.0.1:1/"].outcome, WayOutcome::Answered(_) | WayOutcome::NoTool),
+                "{:?}",
+                facts.ways_out
+            );
+            assert!(facts.hostname.is_some() && facts.multipath.is_some() && facts.iscsi.is_some() && facts.firewalls.is_some());
+            assert!(facts.hosts_file.unwrap().iter().any(|line| line.contains("localhost")));
         }
     }
 

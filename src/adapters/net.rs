@@ -13,10 +13,13 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer};
+use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer, WayOut, WayOutcome};
 
 /// How much of a web page is read, bytes.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// How this program calls itself in requests.
+pub(crate) const USER_AGENT: &str = concat!("mosip-setup/", env!("CARGO_PKG_VERSION"));
 
 /// Where DNS is configured.
 const HOSTS_FILE: &str = "/etc/hosts";
@@ -193,15 +196,20 @@ impl From<reqwest::Error> for Failure {
 async fn request(url: &str, address: Option<&str>, insecure: bool, limit: Duration) -> Result<HttpAnswer, Failure> {
     let url = reqwest::Url::parse(url).map_err(|error| Failure::Own(format!("'{url}' is not a web address: {error}")))?;
     let mut builder = reqwest::Client::builder().timeout(limit).connect_timeout(limit).redirect(reqwest::redirect::Policy::none());
-    builder = builder.danger_accept_invalid_certs(insecure).user_agent(concat!("mosip-setup/", env!("CARGO_PKG_VERSION")));
+    builder = builder.danger_accept_invalid_certs(insecure).user_agent(USER_AGENT);
     if let Some(address) = address {
         let address: IpAddr = address.parse().map_err(|_| Failure::Own(format!("'{address}' is not an address")))?;
         // Port 0 leaves the port to the URL.
         builder = builder.no_proxy().resolve(url.host_str().unwrap_or_default(), SocketAddr::new(address, 0));
     }
-    let mut response = builder.build()?.get(url).send().await?;
+    let response = builder.build()?.get(url).send().await?;
     let status = response.status().as_u16();
     let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok(HttpAnswer::Answer { status, body: beginning(response).await?, location })
+}
+
+/// The beginning of an answer's body.
+pub(crate) async fn beginning(mut response: reqwest::Response) -> Result<String, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         let room = BODY_LIMIT.saturating_sub(body.len());
@@ -210,7 +218,38 @@ async fn request(url: &str, address: Option<&str>, insecure: bool, limit: Durati
             break;
         }
     }
-    Ok(HttpAnswer::Answer { status, body: String::from_utf8_lossy(&body).into_owned(), location })
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// Whether there is a way to an address, through the proxy where there is one.
+pub async fn way_out(url: &str, limit: Duration) -> WayOut {
+    let outcome = match request(url, None, false, limit).await {
+        Ok(HttpAnswer::Answer { status: 407, .. }) => WayOutcome::Proxy("it wants a login (407)".to_owned()),
+        Ok(HttpAnswer::Answer { status, .. }) => WayOutcome::Answered(status),
+        Ok(_) => WayOutcome::Failed("no answer".to_owned()),
+        Err(Failure::Own(reason)) => WayOutcome::Failed(reason),
+        Err(Failure::Request(error)) => way_outcome(&error),
+    };
+    WayOut { outcome, proxy: super::proxy::used_for(url) }
+}
+
+/// Why a request failed.
+pub(crate) fn way_outcome(error: &reqwest::Error) -> WayOutcome {
+    let reason = causes(error);
+    let low = reason.to_lowercase();
+    if error.is_timeout() {
+        WayOutcome::Timeout
+    } else if low.contains("tunnel") || low.contains("proxy") {
+        WayOutcome::Proxy(reason)
+    } else if low.contains("dns error") || low.contains("lookup address") {
+        WayOutcome::Name
+    } else if low.contains("certificate") {
+        WayOutcome::Certificate
+    } else if error.is_connect() {
+        WayOutcome::Connect
+    } else {
+        WayOutcome::Failed(reason)
+    }
 }
 
 /// An error with its causes; the outermost alone says little.

@@ -224,6 +224,21 @@ pub fn scan_host_key(login: &Login<'_>, limits: &Limits, canceller: &Canceller) 
 /// # Errors
 /// Whatever kept the command from being started, told apart by cause. One that was cut off gives what it had printed by then.
 pub fn run(login: &Login<'_>, limits: &Limits, canceller: &Canceller, command: &str, input: &[u8]) -> Result<Output, LoginFailure> {
+    run_heard(login, limits, canceller, command, input, &mut |_| {})
+}
+
+/// As [`run`], and passes on what the command prints as it comes.
+///
+/// # Errors
+/// As those of [`run`].
+pub fn run_heard(
+    login: &Login<'_>,
+    limits: &Limits,
+    canceller: &Canceller,
+    command: &str,
+    input: &[u8],
+    heard: &mut dyn FnMut(&[u8]),
+) -> Result<Output, LoginFailure> {
     let mut connection = connect(login, limits, canceller)?;
     trusted(&connection, login)?;
     authenticate(&connection, login)?;
@@ -231,7 +246,7 @@ pub fn run(login: &Login<'_>, limits: &Limits, canceller: &Canceller, command: &
     let stream = connection.stream.try_clone().map_err(|error| failure(LoginFailureKind::Probe, error.to_string()))?;
     connection.watchdog = Watchdog::new(stream, left);
     connection.session.set_timeout(u32::try_from(left.as_millis()).unwrap_or(u32::MAX).saturating_add(1000));
-    let result = execute(&connection.session, command, input, limits.output);
+    let result = execute(&connection.session, command, input, limits.output, heard);
     // Nothing polite is left to say to a machine that floods or hangs.
     let _ = connection.stream.shutdown(Shutdown::Both);
     let place = format!("{}@{}", login.user, login.address);
@@ -250,6 +265,17 @@ pub fn run(login: &Login<'_>, limits: &Limits, canceller: &Canceller, command: &
         }
         Err(error) => Err(explain(&error)),
     }
+}
+
+/// Logs in; gives the session and its socket. From here on nothing watches over it but its user.
+///
+/// # Errors
+/// Whatever kept the login from succeeding, told apart by cause.
+pub(super) fn open(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<(Session, TcpStream), LoginFailure> {
+    let connection = connect(login, limits, canceller)?;
+    trusted(&connection, login)?;
+    authenticate(&connection, login)?;
+    Ok((connection.session, connection.stream))
 }
 
 fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailure> {
@@ -318,7 +344,13 @@ fn authenticate(connection: &Connection, login: &Login<'_>) -> Result<(), LoginF
 }
 
 /// Runs a command; gives what it printed, and the error that ended the reading early, if one did.
-fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Result<(Output, Option<String>), String> {
+fn execute(
+    session: &Session,
+    command: &str,
+    input: &[u8],
+    limit: usize,
+    heard: &mut dyn FnMut(&[u8]),
+) -> Result<(Output, Option<String>), String> {
     let say = |error: &ssh2::Error| error.message().to_owned();
     let mut channel = session.channel_session().map_err(|error| say(&error))?;
     // stderr is dropped: were it kept, a flood there would stop stdout; were it merged, a warning of the login shell could land
@@ -338,6 +370,7 @@ fn execute(session: &Session, command: &str, input: &[u8], limit: usize) -> Resu
             Ok(count) => {
                 let room = limit.saturating_sub(bytes.len());
                 bytes.extend_from_slice(&buffer[..count.min(room)]);
+                heard(&buffer[..count.min(room)]);
                 arrivals.push((bytes.len(), start.elapsed()));
                 if count > room {
                     break (true, None);

@@ -19,6 +19,7 @@ pub struct Root {
     modules: BTreeMap<String, (u64, u64)>,
     announced: BTreeSet<String>,
     destroys: Vec<String>,
+    tainted: Vec<String>,
     errors: Vec<String>,
     applying: bool,
     changed: bool,
@@ -90,6 +91,10 @@ impl Root {
         let address = change.and_then(|change| change.get("resource")?.get("addr")?.as_str()).unwrap_or_default().to_owned();
         if matches!(action, "delete" | "replace" | "remove") && !self.destroys.contains(&address) {
             self.destroys.push(address.clone());
+            // What failed while it was created stands in the state as tainted, and is replaced.
+            if change.and_then(|change| change.get("reason")).and_then(Value::as_str) == Some("tainted") {
+                self.tainted.push(address.clone());
+            }
         }
         if matches!(action, "create" | "update" | "delete" | "replace") && !self.applying {
             self.announced.insert(address);
@@ -139,6 +144,12 @@ impl Root {
     #[must_use]
     pub fn destroys(&self) -> &[String] {
         &self.destroys
+    }
+
+    /// Those of them that failed while an earlier apply made them.
+    #[must_use]
+    pub fn tainted(&self) -> &[String] {
+        &self.tainted
     }
 
     /// The errors, one line each: address, summary, detail.

@@ -1,6 +1,6 @@
 //! `mosip-setup check`: the preflight, as lines or JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::adapters::ignores::{self, Ignore};
+use crate::adapters::ignores;
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::host_keys;
-use crate::engine::ports::Probe;
-use crate::install::check::{Finding, Gate, Level, Summary, Target, Verdict};
+use crate::engine::ports::{Clock, Probe};
+use crate::engine::watch::Watching;
+use crate::install::check::{Finding, Ignores, Level, Summary, Target};
 use crate::install::facts::HostKeyAnswer;
 use crate::install::ids::{CheckId, PhaseId};
 use crate::install::plan::Plan;
@@ -22,21 +23,34 @@ pub const DONE: u8 = 0;
 /// Something stands in the way.
 pub const BLOCKED: u8 = 3;
 
-/// Between two rounds of `--watch`.
-const ROUND: Duration = Duration::from_secs(5);
-
 /// Arguments of `check`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CheckArgs {
     /// Run only this check (repeatable).
     #[arg(long, value_name = "ID")]
     pub only: Vec<CheckId>,
-    /// Check again, every five seconds, what is not green, until nothing stands in the way.
+    /// Check again, every few seconds, what is not green, and print what changes, until nothing stands in the way.
     #[arg(long)]
     pub watch: bool,
-    /// Live with one finding of one target, as `swap.off@machine:vm1=REASON` (repeatable); recorded with name and time.
+    /// Seconds between two rounds of --watch.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
+    /// Live with one finding of one target for a time, as `swap.off@machine:vm1=REASON` (repeatable); recorded with name and time.
     #[arg(long, value_name = "CHECK@TARGET=REASON", value_parser = parse_ignore)]
     pub ignore: Vec<(CheckId, Target, String)>,
+    /// For how long --ignore holds: hours, days or weeks, at most 90 days.
+    #[arg(long, value_name = "TIME", default_value = ignores::USUAL)]
+    pub ignore_for: String,
+    /// Count a finding again that was ignored, as `swap.off@machine:vm1` (repeatable).
+    #[arg(long, value_name = "CHECK@TARGET", value_parser = parse_pair)]
+    pub count_again: Vec<(CheckId, Target)>,
+    /// Put a finding right where its check has a script for it: shows the script and the machines, asks, runs it, checks again
+    /// (repeatable; without @TARGET on every target that is not green).
+    #[arg(long, value_name = "CHECK[@TARGET]", value_parser = parse_place)]
+    pub fix: Vec<(CheckId, Option<Target>)>,
+    /// Consent to the scripts of --fix beforehand; without it they are only shown where there is no terminal to ask at.
+    #[arg(long, requires = "fix")]
+    pub consent: bool,
     /// Show and record the host keys of machines met for the first time.
     #[arg(long)]
     pub accept_host_keys: bool,
@@ -48,12 +62,20 @@ pub struct CheckPlace<'a> {
     pub plan: &'a Plan,
     /// The site's `ignores.toml`.
     pub ignores: &'a Path,
+    /// The site's `preflight.jsonl`.
+    pub log: &'a Path,
+    /// The operator.
+    pub who: &'a str,
+    /// The time.
+    pub clock: &'a dyn Clock,
     /// Phases that are done.
     pub done: BTreeSet<PhaseId>,
     /// Phases that have begun.
     pub begun: BTreeSet<PhaseId>,
     /// Whether to print JSON.
     pub json: bool,
+    /// Asks for yes or no; none: nobody can be asked.
+    pub ask: &'a (dyn Fn(&str) -> Option<bool> + Sync),
 }
 
 /// Why a check could not be run.
@@ -85,6 +107,8 @@ impl CheckError {
 struct Report<'a> {
     summary: Summary,
     findings: &'a [Finding],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fixes: Vec<fix::FixReport>,
 }
 
 /// Runs the preflight and prints it. Gives the exit code: 0, or 3 where something stands in the way.
@@ -93,54 +117,114 @@ struct Report<'a> {
 /// When the arguments name what the plan does not have, or files of the site's state fail.
 pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, out: &mut (dyn Write + Send)) -> Result<u8, CheckError> {
     let plan = place.plan;
-    for id in args.only.iter().chain(args.ignore.iter().map(|(id, ..)| id)) {
+    let named = args.only.iter().chain(args.ignore.iter().map(|(id, ..)| id)).chain(args.fix.iter().map(|(id, _)| id));
+    for id in named.chain(args.count_again.iter().map(|(id, _)| id)) {
         if plan.check(id.as_str()).is_none() {
             let known: Vec<&str> = plan.checks.iter().map(|check| check.id.as_str()).collect();
             return Err(CheckError::Usage(format!("there is no check '{id}' in this plan; there are: {}", known.join(", "))));
         }
     }
-    let state = |error: &dyn std::fmt::Display| CheckError::State(error.to_string());
     for (check, target, reason) in &args.ignore {
-        record_ignore(plan, place.ignores, check, target, reason)?;
+        record_ignore(place, check, target, reason, &args.ignore_for)?;
+    }
+    for (check, target) in &args.count_again {
+        if !ignores::remove(place.ignores, check, target).map_err(|error| state(&error))? {
+            return Err(CheckError::Usage(format!("{check} on {target} is not ignored")));
+        }
     }
     if args.accept_host_keys {
         accept_host_keys(place, probe, out).await?;
     }
-    let reasons = ignores::reasons(&ignores::read(place.ignores).map_err(|error| state(&error))?);
     let only = (!args.only.is_empty()).then(|| args.only.iter().cloned().collect());
-    let mut request =
-        CheckRequest { only, done: place.done.clone(), begun: place.begun.clone(), ignores: reasons, ..CheckRequest::preflight(plan) };
-    let mut findings = run_checks(&request, probe, None).await;
-    while args.watch && !Gate::of(&findings).is_open() {
-        if !place.json {
-            print_lines(&findings, out)?;
-            writeln!(out, "\nChecking again in {} s what is not green; Ctrl-C ends it.\n", ROUND.as_secs())?;
-            out.flush()?;
-        }
-        tokio::time::sleep(ROUND).await;
-        let open = findings.iter().filter(|finding| !matches!(finding.verdict, Verdict::Pass)).map(|finding| finding.check.clone());
-        request.only = Some(open.collect());
-        let again = run_checks(&request, probe, None).await;
-        merge(&mut findings, again);
+    let mut request = CheckRequest {
+        only,
+        done: place.done.clone(),
+        begun: place.begun.clone(),
+        ignores: ignored_now(place)?,
+        ..CheckRequest::preflight(plan)
+    };
+    let mut fixes = Vec::new();
+    let findings = if args.fix.is_empty() {
+        run_checks(&request, probe, None).await
+    } else {
+        let fixed = fix::run(args, place, &mut request, probe, out).await?;
+        fixes = fixed.1;
+        fixed.0
+    };
+    let mut watching = Watching::new(findings);
+    if args.watch {
+        watch(args, place, &mut request, &mut watching, probe, out).await?;
     }
+    let findings = watching.findings();
     if place.json {
-        let report = Report { summary: Summary::of(&findings), findings: &findings };
+        let report = Report { summary: Summary::of(findings), findings, fixes };
         let text = serde_json::to_string_pretty(&report).map_err(|error| state(&error))?;
         writeln!(out, "{text}")?;
+    } else if args.watch {
+        lines::summary(findings, out)?;
     } else {
-        print_lines(&findings, out)?;
+        lines::all(findings, plan, out)?;
     }
     out.flush()?;
-    Ok(if Gate::of(&findings).is_open() { DONE } else { BLOCKED })
+    Ok(if watching.is_open() { DONE } else { BLOCKED })
 }
 
-fn merge(findings: &mut [Finding], again: Vec<Finding>) {
-    let mut newer: BTreeMap<(CheckId, Target), Finding> =
-        again.into_iter().map(|finding| ((finding.check.clone(), finding.target.clone()), finding)).collect();
-    for finding in findings {
-        if let Some(new) = newer.remove(&(finding.check.clone(), finding.target.clone())) {
-            *finding = new;
+fn state(error: &dyn std::fmt::Display) -> CheckError {
+    CheckError::State(error.to_string())
+}
+
+fn ignored_now(place: &CheckPlace<'_>) -> Result<Ignores, CheckError> {
+    Ok(ignores::reasons(&ignores::read(place.ignores).map_err(|error| state(&error))?, place.clock.now()))
+}
+
+/// Asks again what is not green, until nothing stands in the way; only what changed is printed.
+async fn watch(
+    args: &CheckArgs,
+    place: &CheckPlace<'_>,
+    request: &mut CheckRequest<'_>,
+    watching: &mut Watching,
+    probe: &dyn Probe,
+    out: &mut (dyn Write + Send),
+) -> Result<(), CheckError> {
+    if !place.json {
+        lines::all(watching.findings(), place.plan, out)?;
+        if !watching.is_open() {
+            writeln!(out, "\nWhat is not green is checked again every {} s; only what changes is shown. Ctrl-C ends it.\n", args.every)?;
         }
+        out.flush()?;
+    }
+    while !watching.is_open() {
+        tokio::time::sleep(Duration::from_secs(args.every)).await;
+        // Another terminal may have ignored something, and a time may be over.
+        request.ignores = ignored_now(place)?;
+        request.pairs = Some(watching.pairs(request));
+        let again = run_checks(request, probe, None).await;
+        let changes = watching.take(request, again);
+        if !place.json && !changes.is_empty() {
+            lines::changes(&changes, place.plan, out)?;
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+fn parse_check(text: &str) -> Result<CheckId, String> {
+    text.parse().map_err(|error: crate::install::ids::InvalidId| error.to_string())
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    Target::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn parse_pair(text: &str) -> Result<(CheckId, Target), String> {
+    let (check, target) = text.split_once('@').ok_or("write CHECK@TARGET, as swap.off@machine:vm1")?;
+    Ok((parse_check(check)?, parse_target(target)?))
+}
+
+fn parse_place(text: &str) -> Result<(CheckId, Option<Target>), String> {
+    match text.split_once('@') {
+        Some((check, target)) => Ok((parse_check(check)?, Some(parse_target(target)?))),
+        None => Ok((parse_check(text)?, None)),
     }
 }
 
@@ -151,25 +235,28 @@ fn parse_ignore(text: &str) -> Result<(CheckId, Target, String), String> {
     if reason.trim().is_empty() {
         return Err("an ignored finding needs a reason".to_owned());
     }
-    let check = check.parse().map_err(|error: crate::install::ids::InvalidId| error.to_string())?;
-    let target = Target::try_from(target.to_owned()).map_err(|error| error.to_string())?;
-    Ok((check, target, reason.trim().to_owned()))
+    Ok((parse_check(check)?, parse_target(target)?, reason.trim().to_owned()))
 }
 
-fn record_ignore(plan: &Plan, path: &Path, check: &CheckId, target: &Target, reason: &str) -> Result<(), CheckError> {
+/// The targets of a check, or why one is none of them.
+fn looks_at(plan: &Plan, check: &CheckId, target: &Target) -> Result<(), CheckError> {
     let Some(spec) = plan.check(check.as_str()) else { return Ok(()) };
-    if spec.level == Level::Strict {
-        return Err(CheckError::Usage(format!("{check} is strict: it cannot be ignored, only put right")));
-    }
     let targets = crate::install::judge::targets(spec, plan);
     if !targets.contains(target) {
         let known: Vec<String> = targets.iter().map(ToString::to_string).collect();
         return Err(CheckError::Usage(format!("{check} does not look at {target}; it looks at {}", known.join(", "))));
     }
-    let who = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    let when = jiff::Timestamp::now().to_string();
-    let ignore = Ignore { check: check.clone(), target: target.clone(), reason: reason.to_owned(), who, when };
-    ignores::add(path, ignore).map_err(|error| CheckError::State(error.to_string()))
+    Ok(())
+}
+
+fn record_ignore(place: &CheckPlace<'_>, check: &CheckId, target: &Target, reason: &str, time: &str) -> Result<(), CheckError> {
+    if place.plan.check(check.as_str()).is_some_and(|spec| spec.level == Level::Strict) {
+        return Err(CheckError::Usage(format!("{check} is strict: it cannot be ignored, only put right")));
+    }
+    looks_at(place.plan, check, target)?;
+    let ignore = ignores::decide(check, target, reason, place.who, place.clock.now(), time);
+    let ignore = ignore.map_err(|form| CheckError::Usage(format!("--ignore-for {time}: {form}")))?;
+    ignores::add(place.ignores, ignore).map_err(|error| state(&error))
 }
 
 async fn accept_host_keys(place: &CheckPlace<'_>, probe: &dyn Probe, out: &mut (dyn Write + Send)) -> Result<(), CheckError> {
@@ -189,59 +276,7 @@ async fn accept_host_keys(place: &CheckPlace<'_>, probe: &dyn Probe, out: &mut (
     Ok(())
 }
 
-/// What stands in the way first, then what could not be told, then warnings; what is green or was not judged in few words.
-fn print_lines(findings: &[Finding], out: &mut (dyn Write + Send)) -> std::io::Result<()> {
-    let rank = |finding: &Finding| match finding.verdict {
-        Verdict::Fail if finding.blocks() => 0,
-        Verdict::Unknown if finding.blocks() => 1,
-        Verdict::Fail | Verdict::Unknown => 2,
-        Verdict::Warn => 3,
-        Verdict::Skipped | Verdict::Pass => 4,
-    };
-    let mut shown: Vec<&Finding> = findings.iter().filter(|finding| rank(finding) < 4).collect();
-    shown.sort_by_key(|finding| rank(finding));
-    // What is the same on ten machines is said once.
-    let mut groups: Vec<(&Finding, Vec<String>)> = Vec::new();
-    for finding in shown {
-        let alike = |other: &Finding| {
-            (other.verdict, &other.check, &other.observed, &other.ignored)
-                == (finding.verdict, &finding.check, &finding.observed, &finding.ignored)
-        };
-        match groups.iter_mut().find(|(first, _)| alike(first)) {
-            Some((_, targets)) => targets.push(finding.target.to_string()),
-            None => groups.push((finding, vec![finding.target.to_string()])),
-        }
-    }
-    for (finding, targets) in groups {
-        writeln!(out, "{:8} {} on {}", finding.verdict, finding.check, targets.join(", "))?;
-        let guards: Vec<&str> = finding.guards.iter().map(PhaseId::as_str).collect();
-        let lines = [
-            ("seen", finding.observed.as_str()),
-            ("expected", finding.expected.as_str()),
-            ("to do", finding.remedy.as_str()),
-            ("guards", &guards.join(", ")),
-            ("ignored", finding.ignored.as_deref().unwrap_or_default()),
-        ];
-        for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
-            writeln!(out, "    {name:9} {text}")?;
-        }
-    }
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Skipped) {
-        *reasons.entry(finding.observed.as_str()).or_default() += 1;
-    }
-    for (reason, count) in reasons {
-        writeln!(out, "{:8} {count} because: {reason}", Verdict::Skipped)?;
-    }
-    let Summary { pass, warn, fail, skipped, unknown } = Summary::of(findings);
-    let blocking = Gate::of(findings).blocking.len();
-    let end = match blocking {
-        0 => "nothing stands in the way".to_owned(),
-        1 => "1 finding stands in the way".to_owned(),
-        count => format!("{count} findings stand in the way"),
-    };
-    writeln!(out, "{pass} pass, {warn} warn, {fail} fail, {skipped} skipped, {unknown} unknown: {end}.")
-}
-
+mod fix;
+mod lines;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::adapters::ignores::{self, Ignore};
+use crate::adapters::ignores;
 use crate::adapters::import;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
@@ -17,18 +17,20 @@ use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
 use crate::engine::driver::EngineError;
 use crate::engine::host_keys::{self, HostKeyReport};
+use crate::engine::mend::{Consent, mend};
 use crate::engine::setup::{Setup, SetupError};
+use crate::engine::watch::Watching;
 use crate::install::change::FileChange;
-use crate::install::check::Target;
+use crate::install::check::{Ignored, Target};
+use crate::install::fix::{Mended, PlannedFix};
 use crate::install::ids::{CheckId, FieldId, MachineName, ProfileId};
-use crate::install::judge;
 use crate::install::plan::Plan;
 use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry, ShellRequest,
-    SiteEntry, Told, Trouble,
+    Again, Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
+    ShellRequest, SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
 
@@ -136,10 +138,10 @@ impl Desk for SetupDesk {
             Command::Plan { site } => drop(tokio::task::spawn_blocking(move || {
                 told.tell(Told::Planned(plan(&setup, &site).map(Box::new)));
             })),
-            Command::Preflight { site, round, only } => {
+            Command::Preflight { site, round, again } => {
                 self.cancel_preflight();
                 self.preflight = Some(tokio::spawn(async move {
-                    let result = preflight(&setup, &site, round, only, &told).await;
+                    let result = preflight(&setup, &site, round, again, &told).await;
                     told.tell(Told::PreflightEnded { round, result });
                 }));
             }
@@ -148,8 +150,13 @@ impl Desk for SetupDesk {
                 let result = ignore(&setup, &site, &check, &target, reason);
                 told.tell(Told::Ignored { check, target, result });
             })),
-            Command::ScanHostKeys { site } => drop(tokio::task::spawn_blocking(move || {
-                told.tell(Told::HostKeys(scan_host_keys(&setup, &site)));
+            Command::Mend { site, fixes } => drop(tokio::spawn(async move {
+                let result = run_fixes(&setup, &site, fixes, &told).await;
+                told.tell(Told::Mended(result));
+            })),
+            Command::ScanHostKeys { site } => drop(tokio::spawn(async move {
+                let result = scan_host_keys(&setup, &site).await;
+                told.tell(Told::HostKeys(result));
             })),
             Command::AcceptHostKeys { site, keys } => drop(tokio::task::spawn_blocking(move || {
                 told.tell(Told::HostKeysRecorded(accept_host_keys(&setup, &site, keys)));
@@ -287,16 +294,21 @@ fn plan(setup: &Setup, site: &Path) -> Result<(Plan, Vec<FileChange>), Trouble> 
     Ok((plan, changes))
 }
 
-async fn preflight(setup: &Setup, site: &Path, round: u32, only: Vec<CheckId>, told: &Reply) -> Result<(), Trouble> {
+async fn preflight(setup: &Setup, site: &Path, round: u32, again: Again, told: &Reply) -> Result<(), Trouble> {
     let (project, plan) = project_and_plan(setup, site)?;
     let folder = project.state().map_err(|error| trouble(&error))?;
     let found = setup.last_run(&folder).map_err(|error| setup_trouble(&error))?;
     let (done, begun) = found.map(|found| (setup.done(&found.state), setup.begun(&found.state))).unwrap_or_default();
-    let reasons = ignores::reasons(&ignores::read(&folder.ignores()).map_err(|error| trouble(&error))?);
-    let only = (!only.is_empty()).then(|| only.into_iter().collect());
-    let request = CheckRequest { only, done, begun, ignores: reasons, ..CheckRequest::preflight(&plan) };
+    let ignores = ignores::read(&folder.ignores()).map_err(|error| trouble(&error))?;
+    let ignores = ignores::reasons(&ignores, setup.ports.clock.now());
+    let mut request = CheckRequest { done, begun, ignores, ..CheckRequest::preflight(&plan) };
+    request.pairs = match again {
+        Again::All => None,
+        Again::Open(findings) => Some(Watching::new(findings).pairs(&request)),
+        Again::These(pairs) => Some(pairs.into_iter().collect()),
+    };
     let expected =
-        request.checks().into_iter().flat_map(|check| judge::targets(check, &plan).into_iter().map(|target| (check.id.clone(), target)));
+        request.checks().into_iter().flat_map(|check| request.targets(check).into_iter().map(|target| (check.id.clone(), target)));
     told.tell(Told::PreflightStarted { round, expected: expected.collect() });
     let (sender, mut findings) = tokio::sync::mpsc::unbounded_channel();
     let forward = async {
@@ -313,29 +325,39 @@ async fn preflight(setup: &Setup, site: &Path, round: u32, only: Vec<CheckId>, t
     Ok(())
 }
 
-fn ignore(setup: &Setup, site: &Path, check: &CheckId, target: &Target, reason: Option<String>) -> Result<Option<String>, Trouble> {
+/// Ignores a finding for a time, or counts it again; gives the words in force.
+fn ignore(setup: &Setup, site: &Path, check: &CheckId, target: &Target, why: Option<(String, String)>) -> Result<Option<String>, Trouble> {
     let project = setup.project(site).map_err(|error| setup_trouble(&error))?;
     let path = project.state().map_err(|error| trouble(&error))?.ignores();
-    match &reason {
-        Some(reason) => {
-            let ignore = Ignore {
-                check: check.clone(),
-                target: target.clone(),
-                reason: reason.clone(),
-                who: setup.user.clone(),
-                when: setup.ports.clock.now().to_string(),
-            };
-            ignores::add(&path, ignore).map_err(|error| trouble(&error))?;
-        }
-        None => drop(ignores::remove(&path, check, target).map_err(|error| trouble(&error))?),
-    }
-    Ok(reason)
+    let Some((reason, time)) = why else {
+        ignores::remove(&path, check, target).map_err(|error| trouble(&error))?;
+        return Ok(None);
+    };
+    let now = setup.ports.clock.now();
+    let ignore = ignores::decide(check, target, &reason, &setup.user, now, &time).map_err(Trouble::new)?;
+    let said = ignores::reasons(std::slice::from_ref(&ignore), now).into_values().next();
+    ignores::add(&path, ignore).map_err(|error| trouble(&error))?;
+    Ok(said.map(|said| match said {
+        Ignored::Holds(text) | Ignored::Over(text) => text,
+    }))
 }
 
-/// On a thread of its own: it waits for the network.
-fn scan_host_keys(setup: &Setup, site: &Path) -> Result<Vec<HostKeySeen>, Trouble> {
+/// Runs what was shown, where it still is what the plan says.
+async fn run_fixes(setup: &Setup, site: &Path, fixes: Vec<PlannedFix>, told: &Reply) -> Result<Vec<Mended>, Trouble> {
+    let (project, plan) = project_and_plan(setup, site)?;
+    let planned = |fix: &PlannedFix| plan.check(fix.check.as_str()).and_then(|check| check.fix.as_ref()) == Some(&fix.fix);
+    if !fixes.iter().all(planned) {
+        return Err(Trouble::new("the answers or the profile have changed since the script was shown; look at it again"));
+    }
+    let log = project.state().map_err(|error| trouble(&error))?.preflight();
+    let consent = Consent { who: &setup.user, log: &log, clock: &*setup.ports.clock };
+    let heard = |target: &Target, line: &str| told.tell(Told::MendSaid { target: target.clone(), line: line.to_owned() });
+    mend(&plan, fixes, consent, &*setup.ports.probe, &heard).await.map_err(|error| trouble(&error))
+}
+
+async fn scan_host_keys(setup: &Setup, site: &Path) -> Result<Vec<HostKeySeen>, Trouble> {
     let (_, plan) = project_and_plan(setup, site)?;
-    let reports = tokio::runtime::Handle::current().block_on(host_keys::scan(&plan, &*setup.ports.probe));
+    let reports = host_keys::scan(&plan, &*setup.ports.probe).await;
     let seen = |report: HostKeyReport| HostKeySeen { machine: report.machine, address: report.address, answer: report.answer };
     Ok(reports.into_iter().map(seen).collect())
 }

@@ -105,6 +105,8 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
 pub fn answer(question: &Question) -> Option<Answer> {
     Some(Answer::Text(match question.wanted {
         Wanted::Secret { .. } => IMPORT_ADDRESS.to_owned(),
-        Wanted::Confirmation { .. } | Wanted::Repeat | Wanted::Destroy { .. } => "yes".to_owned(),
+        Wanted::Confirmation { .. } | Wanted::Repeat | Wanted::Destroy { .. } | Wanted::Change { .. } => "yes".to_owned(),
+        // No transcript asks at its terminal.
+        Wanted::Prompt { .. } => return None,
     }))
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
-use super::common::{Common, Failure, Outcome, note};
-use super::{check, fetch, new, plan, profiles, rehearse, render, run, screen, site, watch};
+use super::common::{self, Common, Failure, Outcome, note};
+use super::{check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
@@ -43,6 +43,8 @@ pub enum Verb {
     Site(site::SiteArgs),
     /// List, show and check profiles
     Profiles(profiles::ProfilesArgs),
+    /// Say what the network and VM teams must provide: machines, ports, DNS records, certificates, ways out
+    Requirements(requirements::RequirementsArgs),
     /// Run the preflight: every check, all findings in one pass
     Check(check::CheckArgs),
     /// Show phases, commands and file differences; touches nothing
@@ -59,6 +61,8 @@ pub enum Verb {
     Retry(run::RetryArgs),
     /// Go on without a phase
     Skip(run::SkipArgs),
+    /// A shell where a step works: its folder and its environment
+    Shell(shell::ShellArgs),
     /// Answer a question of the run
     Answer(run::AnswerArgs),
     /// Practise: the whole wizard and run on a rehearsal site; nothing outside a scratch folder is touched
@@ -91,7 +95,11 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             let mut text = Vec::new();
             std::io::stdin().read_to_end(&mut text)?;
             let spec: AttemptSpec = serde_json::from_slice(&text)?;
-            runner::run(spec)?;
+            if let Err(error) = runner::run(spec) {
+                note(&error.to_string());
+                // Where nothing can be written, the exit code is all that can be said.
+                std::process::exit(error.code());
+            }
             Ok(Some(Exit::Done))
         }
         Some(ON_TERMINAL) => Err(become_on_terminal(rest).into()),
@@ -119,6 +127,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::New(args)) => return new::run(args, common),
         Some(Verb::Site(args)) => return site::run(args, common),
         Some(Verb::Profiles(args)) => return profiles::run(args, common),
+        Some(Verb::Requirements(args)) => return requirements::run(args, common),
         Some(Verb::Plan(args)) => return plan::run(args, common),
         Some(Verb::Render(args)) => return render::run(args, common),
         Some(Verb::Check(args)) => check_site(args, common).await,
@@ -128,6 +137,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Logs(args)) => watch::logs(args, common),
         Some(Verb::Retry(args)) => run::retry(args, common).await,
         Some(Verb::Skip(args)) => run::skip(args, common).await,
+        Some(Verb::Shell(args)) => shell::run(args, common).await,
         Some(Verb::Answer(args)) => run::answer(args, common).await,
         Some(Verb::Rehearse(args)) if args.headless => rehearse::headless(args, common.json).await,
         Some(Verb::Rehearse(args)) => screen::rehearse(args).await,
@@ -151,7 +161,18 @@ async fn check_site(args: &check::CheckArgs, common: &Common) -> Outcome {
     if setup.rehearsal.is_some() {
         note("REHEARSAL: these are recorded facts");
     }
-    let place = check::CheckPlace { plan: &plan, ignores: &site.ignores(), done, begun, json: common.json };
+    let ask = |prompt: &str| common::ask(prompt).map(|answer| matches!(answer.trim(), "y" | "Y" | "yes"));
+    let place = check::CheckPlace {
+        plan: &plan,
+        ignores: &site.ignores(),
+        log: &site.preflight(),
+        who: &setup.user,
+        clock: &*setup.ports.clock,
+        done,
+        begun,
+        json: common.json,
+        ask: &ask,
+    };
     let code = check::run(args, &place, &*setup.ports.probe, &mut std::io::stdout()).await;
     match code {
         Ok(check::BLOCKED) => Ok(Exit::PreflightFailed),

@@ -18,7 +18,7 @@ use crate::plain::{self, Followed, Format};
 use crate::run::event::StopReason;
 use crate::run::machine::{Command, Selection};
 use crate::run::question::{Answer, Question};
-use crate::run::state::{PhaseState, State};
+use crate::run::state::State;
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, Default, Args)]
@@ -66,11 +66,15 @@ fn parse_skip(text: &str) -> Result<(PhaseId, String), String> {
 /// Arguments of `retry`.
 #[derive(Debug, Clone, Args)]
 pub struct RetryArgs {
-    /// The phase; without it the one that failed.
-    pub phase: Option<PhaseId>,
+    /// The phase, or one step of it; without it the phase that failed.
+    #[arg(value_name = "PHASE[/STEP]")]
+    pub part: Option<String>,
     /// All its steps, not only from the first that has not succeeded.
     #[arg(long)]
     pub from_start: bool,
+    /// A playbook on the hosts alone that failed or could not be reached, where the profile allows that.
+    #[arg(long, conflicts_with = "from_start")]
+    pub failed_hosts: bool,
 }
 
 /// Arguments of `skip`.
@@ -135,6 +139,7 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
     let selection = Selection { only: args.only.clone(), from: args.from.clone(), to: args.to.clone() };
     check_selection(&setup, &project, &plan, &selection, args)?;
     if !args.yes {
+        super::retry::review_stale(common, &setup, &project, &plan, args.new)?;
         review(common, &plan)?;
     }
     let client = setup.open_run(&project, plan, secrets, args.new)?;
@@ -194,21 +199,10 @@ pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
     let found =
         setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))?;
     let state = State { plan: plan.clone(), ..found.state };
-    let failed = |phase: &&crate::install::plan::PlanPhase| {
-        matches!(state.phase_state(phase), PhaseState::Failed | PhaseState::Interrupted | PhaseState::Stopped)
-    };
-    let phase = match &args.phase {
-        Some(phase) if plan.phase(phase.as_str()).is_none() => {
-            return Err(Failure::usage(format!("there is no phase '{phase}'; the phases are {}", phase_names(&plan))));
-        }
-        Some(phase) => phase.clone(),
-        None => match plan.phases.iter().find(failed) {
-            Some(phase) => phase.id.clone(),
-            None => return Err(Failure::usage("no phase has failed; name the phase to run again")),
-        },
-    };
+    let command = super::retry::command(args, &state)?;
+    super::retry::announce(common, &state)?;
     let client = setup.open_run(&project, plan, secrets, false)?;
-    client.send(Command::Retry { phase, from_start: args.from_start });
+    client.send(command);
     finish(follow(client, common, beforehand(&setup)).await?)
 }
 
@@ -334,7 +328,7 @@ fn ask_for(question: &Question, secret: bool) -> Option<String> {
 }
 
 fn ask_question(question: &Question) -> Option<Answer> {
-    let hint = match (question.optional(), question.is_secret()) {
+    let hint = match (question.optional(), question.takes_text()) {
         (Some(meaning), _) => format!(" (empty: leave it open: {meaning})"),
         (None, false) => " (yes or no)".to_owned(),
         (None, true) => String::new(),
@@ -355,7 +349,11 @@ pub fn finish(followed: Followed) -> Outcome {
     if let Some(message) = followed.rejected {
         return Err(Failure::usage(message));
     }
-    let preflight = |state: &State| state.gates.values().any(|gate| !gate.blocking.is_empty()) && state.running().is_none();
+    // What a check holds back is a preflight that failed; what a need holds back, a phase that cannot be done.
+    let preflight = |state: &State| {
+        let last = state.gates.values().max_by_key(|gate| gate.at);
+        last.is_some_and(|gate| gate.held.is_none()) && state.running().is_none()
+    };
     Ok(match followed.reason {
         StopReason::Idle => Exit::Done,
         StopReason::Failed => Exit::PhaseFailed,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::common::{Common, Failure, Outcome, print};
 use super::run::phase_names;
 use crate::engine::attempt::is_locked;
+use crate::engine::attempt_events::AttemptEvents;
 use crate::engine::client::log_path;
 use crate::engine::setup::{FoundRun, Setup};
 use crate::exit::Exit;
@@ -74,8 +75,10 @@ fn phase_status<'a>(found: &'a FoundRun, phase: &'a PlanPhase) -> PhaseStatus<'a
     let attempts = state.steps_of(phase).filter_map(|(_, record)| record.map(|record| record.attempts)).max().unwrap_or(0);
     let running = state.steps_of(phase).find(|(_, record)| record.is_some_and(|record| record.is_running()));
     let progress = running.and_then(|(step, record)| {
-        let text = std::fs::read_to_string(log_path(found.folder.root(), &step, record?.attempts).with_file_name("events.jsonl")).ok()?;
-        let last: crate::run::event::Progress = serde_json::from_str(text.lines().last()?).ok()?;
+        let log = log_path(found.folder.root(), &step, record?.attempts);
+        let mut events = AttemptEvents::new(log.parent()?);
+        events.update();
+        let last = events.progress()?;
         Some(Progress { done: last.done, total: last.total })
     });
     PhaseStatus {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::install::helm::HelmSpec;
 use crate::install::profile::{Prompt, Terminal};
-use crate::run::event::{Outcome, Progress};
+use crate::run::event::{Failure, Outcome, Progress};
 
 /// The hidden verb that runs an attempt; its specification comes on stdin.
 pub const VERB: &str = "__attempt";
@@ -142,12 +142,63 @@ pub fn make_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// Room for an exit record, bytes: taken when the attempt begins, so that a disk that is full when it ends does not hide how it ended.
+const RECORD_ROOM: usize = 64 * 1024;
+
+fn reserve_file(dir: &Path) -> PathBuf {
+    dir.join("exit.reserve")
+}
+
+/// Takes the room for the exit record of an attempt.
+///
+/// # Errors
+/// The disk is full.
+pub fn reserve_exit(dir: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(reserve_file(dir))?;
+    file.write_all(&vec![0; RECORD_ROOM])?;
+    file.sync_all()
+}
+
+/// Gives the room back where no record is to come.
+///
+/// # Errors
+/// The folder is gone.
+pub fn release_exit(dir: &Path) -> io::Result<()> {
+    fs::remove_file(reserve_file(dir))
+}
+
+/// What cannot be written, for people: a full disk is named, and what to do.
+#[must_use]
+pub fn trouble(what: &str, error: &io::Error) -> Failure {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge);
+    if full {
+        return Failure { message: format!("the disk is full: {what}"), hint: FULL_HINT.into(), ..Failure::default() };
+    }
+    Failure { message: format!("{what}: {error}"), ..Failure::default() }
+}
+
+/// What to do about a full disk.
+pub const FULL_HINT: &str = "Make room on the disk of the state folder (df -h shows what is full), then retry.";
+
+/// The exit code of a runner that began nothing because the disk was full.
+pub const FULL_BEFORE: i32 = 28;
+
+/// The exit code of a runner that could not write how its step ended because the disk was full.
+pub const FULL_AFTER: i32 = 29;
+
 /// Writes the exit record of an attempt, as a whole or not at all.
 ///
 /// # Errors
 /// The disk is full or the folder is gone.
 pub fn write_exit(dir: &Path, ended: &Ended) -> io::Result<()> {
     let text = serde_json::to_vec(ended).map_err(io::Error::other)?;
+    if let Ok(mut file) = OpenOptions::new().write(true).open(reserve_file(dir)) {
+        file.write_all(&text)?;
+        file.set_len(text.len() as u64)?;
+        file.sync_all()?;
+        fs::rename(reserve_file(dir), dir.join("exit.json"))?;
+        return File::open(dir)?.sync_all();
+    }
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(&text)?;
     file.as_file().sync_all()?;

@@ -1,6 +1,8 @@
 //! Runs checks: groups their questions, asks them side by side, judges the answers, and gives findings as they come.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,16 +11,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, Target};
-use crate::install::facts::TcpAnswer;
-use crate::install::ids::{CheckId, PhaseId};
+use crate::install::facts::{MachineAnswer, TcpAnswer, WayOut, WayOutcome};
+use crate::install::ids::{CheckId, MachineName, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
-use crate::install::judge;
+use crate::install::judge::{self, Tried};
+use crate::install::outside::ChartsRequest;
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
+use crate::install::reach;
 
 use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 
-/// Machines asked at the same time.
-pub const MACHINES_AT_ONCE: usize = 16;
+/// Machines asked at the same time; fewer log in at the same time.
+pub const MACHINES_AT_ONCE: usize = 128;
 
 /// Names asked at the same time.
 const NAMES_AT_ONCE: usize = 32;
@@ -54,6 +58,8 @@ pub struct CheckRequest<'a> {
     pub scope: Scope,
     /// Only these of them; none: all.
     pub only: Option<BTreeSet<CheckId>>,
+    /// Only these of their targets; none: all.
+    pub pairs: Option<BTreeSet<(CheckId, Target)>>,
     /// Phases that are done.
     pub done: BTreeSet<PhaseId>,
     /// Phases that have begun: ports that are taken may be taken by what they started.
@@ -69,7 +75,7 @@ impl<'a> CheckRequest<'a> {
     #[must_use]
     pub fn preflight(plan: &'a Plan) -> Self {
         let (scope, done, ignores) = (Scope::Preflight, BTreeSet::new(), Ignores::new());
-        Self { plan, scope, only: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
+        Self { plan, scope, only: None, pairs: None, done, begun: BTreeSet::new(), ignores, deadline: Duration::from_secs(150) }
     }
 
     /// The checks of this request, in the order of the plan.
@@ -82,19 +88,30 @@ impl<'a> CheckRequest<'a> {
             Scope::Named(ids) => ids.contains(&check.id),
         };
         let wanted = |check: &CheckSpec| self.only.as_ref().is_none_or(|only| only.contains(&check.id));
-        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check)).collect()
+        let asked = |check: &CheckSpec| self.pairs.as_ref().is_none_or(|pairs| pairs.iter().any(|(id, _)| *id == check.id));
+        self.plan.checks.iter().filter(|check| in_scope(check) && wanted(check) && asked(check)).collect()
+    }
+
+    /// Where a check of this request gives a finding, in the order of the plan.
+    #[must_use]
+    pub fn targets(&self, check: &CheckSpec) -> Vec<Target> {
+        let mut targets = judge::targets(check, self.plan);
+        if let Some(pairs) = &self.pairs {
+            targets.retain(|target| pairs.contains(&(check.id.clone(), target.clone())));
+        }
+        targets
     }
 
     /// Why a check is not judged now; none where it is.
-    fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
+    pub(super) fn reason_to_skip(&self, check: &CheckSpec) -> Option<String> {
         if matches!(self.scope, Scope::Named(_)) {
             return None;
         }
         // Or a retry would be stopped by what the first attempt has started.
-        if matches!(check.kind, CheckKind::PortsFree { .. })
+        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers {} | CheckKind::RoutesFree { .. })
             && let Some(phase) = check.guards.iter().find(|phase| self.begun.contains(*phase))
         {
-            return Some(format!("phase {phase} has begun: what listens there may be its own"));
+            return Some(format!("phase {phase} has begun: what is found there may be its own"));
         }
         // A phase that is not part of this plan has nothing left to do.
         let done = |phase: &PhaseId| self.done.contains(phase) || self.plan.phase(phase.as_str()).is_none();
@@ -112,16 +129,20 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
     let mut expected: Vec<(&CheckSpec, Target)> = Vec::new();
     let mut findings: HashMap<(CheckId, Target), Finding> = HashMap::new();
     let mut note = |mut finding: Finding| {
+        let target = (finding.check.clone(), finding.target.clone());
+        if request.pairs.as_ref().is_some_and(|pairs| !pairs.contains(&target)) {
+            return;
+        }
         judge::apply_ignores(&mut finding, &request.ignores);
         if let Some(sender) = sender {
             // Nobody listening any more is no reason to stop: the caller still gets the list.
             let _ = sender.send(finding.clone());
         }
-        findings.insert((finding.check.clone(), finding.target.clone()), finding);
+        findings.insert(target, finding);
     };
     let mut active: Vec<&CheckSpec> = Vec::new();
     for check in request.checks() {
-        let targets = judge::targets(check, plan);
+        let targets = request.targets(check);
         expected.extend(targets.iter().map(|target| (check, target.clone())));
         match request.reason_to_skip(check) {
             Some(reason) => targets.into_iter().for_each(|target| note(judge::skipped(check, target, &reason))),
@@ -130,8 +151,9 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
     }
     let mut jobs = stream::select_all([
         side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
-        side_by_side(name_jobs(&active, probe), NAMES_AT_ONCE),
-        side_by_side(machine_jobs(plan, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
+        side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(path_jobs(request, &active, probe), 1),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -170,35 +192,87 @@ pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
 
 // --- machines: one session for all checks of a machine ---
 
-fn machine_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let mut jobs: Vec<Job<'a>> = Vec::new();
+fn machine_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let plan = request.plan;
+    let together: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_across_machines()).collect();
+    let mut asked: Vec<Asking<'a>> = Vec::new();
     for machine in &plan.machines {
         let target = Target::Machine(machine.name.clone());
-        let checks: Vec<&'a CheckSpec> =
-            active.iter().copied().filter(|check| check.kind.is_per_machine() && judge::targets(check, plan).contains(&target)).collect();
-        if !checks.is_empty() {
-            jobs.push(Box::pin(machine_job(plan, machine, checks, probe)));
+        let alone = active.iter().copied().filter(|check| check.kind.is_per_machine());
+        let checks: Vec<&'a CheckSpec> = alone.filter(|check| request.targets(check).contains(&target)).collect();
+        let together: Vec<&'a CheckSpec> = together.iter().copied().filter(|check| judge::looks_at(check, machine)).collect();
+        if !checks.is_empty() || !together.is_empty() {
+            asked.push(Asking { plan, machine, checks, together });
         }
     }
-    jobs
+    if asked.is_empty() {
+        // Nobody to ask, and still a finding for each.
+        let none: Job<'a> =
+            Box::pin(async move { together.iter().flat_map(|check| judge::across(check, plan, &judge::Told::new())).collect() });
+        return vec![none];
+    }
+    let gathering = Arc::new(Gathering { told: Mutex::default(), open: AtomicUsize::new(asked.len()) });
+    let job = |asking: Asking<'a>| -> Job<'a> {
+        let (gathering, together) = (Arc::clone(&gathering), together.clone());
+        Box::pin(async move {
+            let (name, together_here) = (asking.machine.name.clone(), !asking.together.is_empty());
+            let (mut findings, answer) = machine_job(asking, probe).await;
+            findings.extend(gathering.add(plan, &together, name, answer.filter(|_| together_here)));
+            findings
+        })
+    };
+    asked.into_iter().map(job).collect()
 }
 
-async fn machine_job(plan: &Plan, machine: &PlanMachine, checks: Vec<&CheckSpec>, probe: &dyn Probe) -> Vec<Finding> {
+/// One machine, the checks of it alone, and those that compare it with others.
+struct Asking<'a> {
+    plan: &'a Plan,
+    machine: &'a PlanMachine,
+    checks: Vec<&'a CheckSpec>,
+    together: Vec<&'a CheckSpec>,
+}
+
+/// What the machines have told so far; whoever is last judges what they say together.
+struct Gathering {
+    told: Mutex<judge::Told>,
+    open: AtomicUsize,
+}
+
+impl Gathering {
+    fn add(&self, plan: &Plan, together: &[&CheckSpec], name: MachineName, answer: Option<MachineAnswer>) -> Vec<Finding> {
+        if let Some(answer) = answer {
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(name, answer);
+        }
+        if self.open.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return Vec::new();
+        }
+        let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        together.iter().flat_map(|check| judge::across(check, plan, &told)).collect()
+    }
+}
+
+async fn machine_job(asking: Asking<'_>, probe: &dyn Probe) -> (Vec<Finding>, Option<MachineAnswer>) {
+    let Asking { plan, machine, checks, together } = asking;
     let mut wants = MachineWants::default();
     let mut ports = BTreeSet::new();
-    for check in &checks {
+    for check in checks.iter().chain(&together) {
         match &check.kind {
             CheckKind::KernelModules { modules } => wants.modules.extend(modules.iter().cloned()),
             CheckKind::RemoteCommand { command, sudo, .. } => {
                 wants.commands.push(RemoteCommand { check: check.id.clone(), command: command.clone(), sudo: *sudo });
             }
             CheckKind::TcpReachable { tcp, .. } => ports.extend(tcp.iter().copied()),
+            CheckKind::KernelSettings { min } => wants.settings.extend(min.keys().cloned()),
+            CheckKind::DnsFromMachines { records } => wants.names.extend(records.iter().map(|record| record.name.clone())),
+            CheckKind::EgressFromMachines { urls } => wants.urls.extend(urls.iter().cloned()),
             _ => {}
         }
     }
-    wants.modules.sort();
-    wants.modules.dedup();
-    let with_session = checks.iter().any(|check| judge::needs_login(&check.kind));
+    for list in [&mut wants.modules, &mut wants.settings, &mut wants.names, &mut wants.urls] {
+        list.sort();
+        list.dedup();
+    }
+    let with_session = !together.is_empty() || checks.iter().any(|check| judge::needs_login(&check.kind));
     let session = async {
         if !with_session {
             return Ok(None);
@@ -218,9 +292,36 @@ async fn machine_job(plan: &Plan, machine: &PlanMachine, checks: Vec<&CheckSpec>
     let tried = tried.buffer_unordered(PORTS_AT_ONCE).collect::<BTreeMap<u16, TcpAnswer>>();
     let (session, tcp) = tokio::join!(session, tried);
     match session {
-        Ok(answer) => judge::machine(&checks, plan, machine, judge::Seen { answer: answer.as_ref(), tcp: &tcp }),
-        Err(reason) => checks.iter().map(|check| judge::unknown(check, Target::Machine(machine.name.clone()), &reason)).collect(),
+        Ok(answer) => (judge::machine(&checks, plan, machine, judge::Seen { answer: answer.as_ref(), tcp: &tcp }), answer),
+        Err(reason) => (checks.iter().map(|check| judge::unknown(check, Target::Machine(machine.name.clone()), &reason)).collect(), None),
     }
+}
+
+// --- paths: one question for all ---
+
+fn path_jobs<'a>(request: &'a CheckRequest<'_>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+    let plan = request.plan;
+    let checks: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_about_paths()).collect();
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    // A machine that cannot be asked is said to be so by another check of it, where there is one.
+    let others: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| judge::needs_login(&check.kind)).collect();
+    let told: BTreeSet<Target> = others.iter().flat_map(|check| judge::targets(check, plan)).collect();
+    vec![Box::pin(async move {
+        let wanted = reach::request(&checks, plan, |machine| ssh_login(plan, machine));
+        let told = |name: &MachineName| told.contains(&Target::Machine(name.clone()));
+        match probe.ask(ProbeQuestion::Reach(wanted)).await {
+            ProbeAnswer::Reach(answer) => judge::reach(&checks, plan, Tried { answer: &answer, begun: &request.begun, told: &told }),
+            other => {
+                let reason = not_answered(other);
+                let all = |check: &&'a CheckSpec| {
+                    judge::targets(check, plan).into_iter().map(|target| judge::unknown(check, target, &reason)).collect::<Vec<_>>()
+                };
+                checks.iter().flat_map(all).collect()
+            }
+        }
+    })]
 }
 
 fn not_answered(answer: ProbeAnswer) -> String {
@@ -232,11 +333,12 @@ fn not_answered(answer: ProbeAnswer) -> String {
 
 // --- names: each asked once ---
 
-fn name_jobs<'a>(active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
+fn name_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
     let mut by_name: BTreeMap<&'a str, Vec<(&'a CheckSpec, &'a DnsRecord)>> = BTreeMap::new();
     for check in active {
         let CheckKind::Dns { records } = &check.kind else { continue };
-        for record in records {
+        let targets = request.targets(check);
+        for record in records.iter().filter(|record| targets.contains(&Target::Name(record.name.clone()))) {
             let wanting = by_name.entry(record.name.as_str()).or_default();
             if !wanting.iter().any(|(known, _)| known.id == check.id) {
                 wanting.push((check, record));
@@ -283,8 +385,34 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
 // --- the deployment node ---
 
 fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let local = active.iter().copied().filter(|check| !check.kind.is_per_machine() && !matches!(check.kind, CheckKind::Dns { .. }));
-    local.map(|check| -> Job<'a> { Box::pin(async move { vec![local_finding(plan, check, probe).await] }) }).collect()
+    let elsewhere = |kind: &CheckKind| {
+        kind.is_per_machine() || kind.is_across_machines() || kind.is_about_paths() || matches!(kind, CheckKind::Dns { .. })
+    };
+    let local = active.iter().copied().filter(|check| !elsewhere(&check.kind));
+    let job = |check: &'a CheckSpec| -> Job<'a> {
+        match &check.kind {
+            CheckKind::Egress { urls } => Box::pin(egress(check, urls, probe)),
+            _ => Box::pin(async move { vec![local_finding(plan, check, probe).await] }),
+        }
+    };
+    local.map(job).collect()
+}
+
+fn way_out<'a>(url: &'a str, probe: &'a dyn Probe) -> BoxFuture<'a, (&'a str, WayOut)> {
+    Box::pin(async move {
+        let way = match probe.ask(ProbeQuestion::WayOut { url: url.to_owned() }).await {
+            ProbeAnswer::WayOut(way) => way,
+            other => WayOut { outcome: WayOutcome::Failed(not_answered(other)), proxy: None },
+        };
+        (url, way)
+    })
+}
+
+/// The way out of the deployment node: all addresses together, because only so they show that there is none at all.
+async fn egress(check: &CheckSpec, urls: &[String], probe: &dyn Probe) -> Vec<Finding> {
+    let asked: Vec<BoxFuture<'_, (&str, WayOut)>> = urls.iter().map(|url| way_out(url, probe)).collect();
+    let ways: BTreeMap<&str, WayOut> = stream::iter(asked).buffer_unordered(NAMES_AT_ONCE).collect().await;
+    judge::ways_out(check, urls, &|url| vec![("local", ways.get(url))])
 }
 
 /// The folder whose free space matters on the deployment node: that of the first checkout.
@@ -326,6 +454,11 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
         CheckKind::Http { url, address, insecure, .. } => {
             ProbeQuestion::Http(HttpRequest { url: url.clone(), address: address.clone(), insecure: *insecure })
         }
+        CheckKind::Charts { index, file, charts } => match charts_request(plan, index, file, charts) {
+            Ok(request) => ProbeQuestion::Charts(request),
+            Err(reason) => return judge::unknown(check, Target::Local, &reason),
+        },
+        CheckKind::PullLimit { .. } => ProbeQuestion::Pulls,
         _ => return judge::unknown(check, Target::Local, "a check of this kind does not look at the deployment node"),
     };
     match (&check.kind, probe.ask(question).await) {
@@ -341,8 +474,30 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
         (CheckKind::HelmRepository { .. }, ProbeAnswer::Command(facts)) => judge::helm_repository(check, &facts),
         (CheckKind::Command { .. }, ProbeAnswer::Command(facts)) => judge::command(check, &facts),
         (CheckKind::Http { .. }, ProbeAnswer::Http(answer)) => judge::http(check, &answer),
+        (CheckKind::Charts { .. }, ProbeAnswer::Charts(facts)) => judge::charts(check, &facts),
+        (CheckKind::PullLimit { .. }, ProbeAnswer::Pulls(facts)) => judge::pull_limit(check, &facts),
         (_, other) => judge::unknown(check, Target::Local, &not_answered(other)),
     }
+}
+
+/// Where the versions of charts stand, and what the site makes of them.
+fn charts_request(plan: &Plan, index: &str, file: &str, charts: &[(String, String)]) -> Result<ChartsRequest, String> {
+    let content = plan.files.iter().find(|known| known.path == file).map(|known| &known.content);
+    let Some(FileContent::Edit { template, fallback, edits, .. }) = content else {
+        return Err(format!("the plan edits no file {file}"));
+    };
+    let text = |edit: &Edit| match edit {
+        Edit::Set { key, value, .. } | Edit::Add { key, value, .. } => value.as_str().map(|text| (key.clone(), text.to_owned())),
+        Edit::Hosts { .. } => None,
+    };
+    Ok(ChartsRequest {
+        index: index.to_owned(),
+        template: template.clone(),
+        fallback: fallback.clone(),
+        // Versions alone: a secret is asked for by its reference, and has no place here.
+        set: edits.iter().filter_map(text).filter(|(key, _)| charts.iter().any(|(_, wanted)| wanted == key)).collect(),
+        charts: charts.to_vec(),
+    })
 }
 
 /// What the plan's edits need of a source's templates.

@@ -7,16 +7,13 @@ use tokio::sync::mpsc;
 
 use super::attempt::Ended;
 use super::client::{Client, Update};
-use super::executor::Executor;
+use super::executor::{Allowed, Executor};
 use crate::adapters::journal::{Journal, JournalError};
 use crate::install::check::Finding;
 use crate::install::ids::{PhaseId, StepRef};
 use crate::run::event::{Event, Outcome, Progress, Recorded, StopReason};
 use crate::run::machine::{Command, Effect, Input, Machine};
 use crate::run::state::{FoldError, State};
-
-/// Why a step counts as cut off.
-pub(super) const NO_TRACE: &str = "neither its process nor its exit record was found";
 
 /// Why an engine cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +66,8 @@ pub(super) struct Driver {
     pub user: String,
     /// The engine's own identity, for `engine_started`.
     pub boot: String,
+    /// Why the step that the journal shows as running was cut off, should it have left no record.
+    pub lost: String,
 }
 
 impl Driver {
@@ -99,9 +98,10 @@ impl Driver {
             by: self.user.clone(),
         };
         self.record(started, updates)?;
-        self.recover(&told_sender);
-        let _ = updates.send(Update::Live);
         let mut last_halt = StopReason::Idle;
+        let asked = self.recover(&told_sender);
+        self.perform(asked, updates, &told_sender, &mut last_halt)?;
+        let _ = updates.send(Update::Live);
         let mut leaving = false;
         loop {
             if leaving && !self.machine.is_working() {
@@ -121,8 +121,9 @@ impl Driver {
                 },
                 Some(told) = told.recv() => match told {
                     Told::Progress(step, attempt, progress) => {
-                        let _ = updates.send(Update::Progress { step, attempt, progress });
-                        continue;
+                        let prompt = progress.prompt.clone();
+                        let _ = updates.send(Update::Progress { step: step.clone(), attempt, progress });
+                        self.machine.handle(&self.state, Input::Prompted { step, attempt, prompt })
                     }
                     Told::Input(input, findings) => {
                         let phase = match &input {
@@ -152,7 +153,7 @@ impl Driver {
     }
 
     fn ended(&self, step: StepRef, attempt: u32, ended: Option<Ended>) -> Input {
-        let interrupted = || Outcome::Interrupted { reason: NO_TRACE.into() };
+        let interrupted = || Outcome::Interrupted { reason: self.lost.clone() };
         let mut ended = ended.unwrap_or_else(|| Ended { outcome: interrupted(), took_ms: 0, log_bytes: 0 });
         if let Outcome::Stopped { by } = &mut ended.outcome
             && by.is_empty()
@@ -163,13 +164,13 @@ impl Driver {
     }
 
     /// A step that the journal shows as running is adopted: its runner may still be at work, or have left its record.
-    fn recover(&mut self, told: &mpsc::UnboundedSender<Told>) {
-        let Some((step, record)) = self.state.running() else { return };
-        if self.state.questions.iter().any(|question| question.step == *step) {
-            return;
-        }
+    fn recover(&mut self, told: &mpsc::UnboundedSender<Told>) -> Vec<Effect> {
+        let Some((step, record)) = self.state.at_work() else { return Vec::new() };
         let (step, attempt) = (step.clone(), record.attempts);
         self.machine.handle(&self.state, Input::Adopted { step: step.clone(), attempt });
+        // What it asks is known before the first command comes: that may be the answer.
+        let prompt = self.executor.asked(&step, attempt);
+        let asked = self.machine.handle(&self.state, Input::Prompted { step: step.clone(), attempt, prompt });
         let (executor, told, plan) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()));
         tokio::spawn(async move {
             let (sender, reference) = (told.clone(), step.clone());
@@ -177,6 +178,7 @@ impl Driver {
             let ended = executor.adopt(&plan, &step, attempt, progress).await;
             let _ = told.send(Told::Ended(step, attempt, ended));
         });
+        asked
     }
 
     fn record(&mut self, event: Event, updates: &mpsc::UnboundedSender<Update>) -> Result<(), EngineError> {
@@ -200,11 +202,15 @@ impl Driver {
                 Effect::Record(event) => self.record(*event, updates)?,
                 Effect::JudgeGate(phase) => self.judge_gate(phase, told),
                 Effect::JudgeNeed(step) => self.judge_need(step, told),
-                Effect::Execute { step, attempt, destroys } => self.execute(step, attempt, destroys, told),
-                Effect::KeepSecret { field, value } => {
+                Effect::Execute { step, attempt, destroys, hosts } => self.execute(step, attempt, Allowed { destroys, hosts }, told),
+                Effect::KeepSecret { question, field, value } => {
                     if let Err(error) = self.executor.keep_secret(&field, &value) {
-                        let _ = updates.send(Update::Rejected(error));
-                        return Ok(());
+                        return self.not_kept(question, error, updates);
+                    }
+                }
+                Effect::Type { question, step, attempt, number, text } => {
+                    if let Err(error) = self.executor.answer(&step, attempt, number, &text) {
+                        return self.not_kept(question, error, updates);
                     }
                 }
                 Effect::Cancel { now } => {
@@ -220,6 +226,13 @@ impl Driver {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// An answer went nowhere: its question stays open, and nothing that would have followed it is done.
+    fn not_kept(&mut self, question: String, error: String, updates: &mpsc::UnboundedSender<Update>) -> Result<(), EngineError> {
+        self.machine.handle(&self.state, Input::NotKept { question });
+        let _ = updates.send(Update::Rejected(error));
         Ok(())
     }
 
@@ -247,12 +260,12 @@ impl Driver {
         });
     }
 
-    fn execute(&self, step: StepRef, attempt: u32, destroys: Vec<String>, told: &mpsc::UnboundedSender<Told>) {
+    fn execute(&self, step: StepRef, attempt: u32, allowed: Allowed, told: &mpsc::UnboundedSender<Told>) {
         let (executor, told, plan) = (self.executor.clone(), told.clone(), Arc::new(self.state.plan.clone()));
         tokio::spawn(async move {
             let (sender, reference) = (told.clone(), step.clone());
             let progress = Box::new(move |progress| drop(sender.send(Told::Progress(reference.clone(), attempt, progress))));
-            let ended = executor.execute(&plan, &step, attempt, destroys, progress).await;
+            let ended = executor.execute(&plan, &step, attempt, allowed, progress).await;
             let _ = told.send(Told::Ended(step, attempt, Some(ended)));
         });
     }

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::attempt::{AttemptSpec, CommandSpec, Ended, Reading, log, make_dir};
+use super::attempt::{AttemptSpec, CommandSpec, Ended, Reading, log, make_dir, release_exit, reserve_exit, trouble};
 use super::checks::{CheckRequest, Scope, run_checks};
 use super::ports::{Clock, Probe, Report, Spawn};
+use super::prompting;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::files::render::{self, Change, RenderState};
@@ -25,7 +26,7 @@ use crate::install::check::{Finding, Gate, Verdict};
 use crate::install::ids::{CheckId, PhaseId, StepRef};
 use crate::install::plan::{Action, Plan, PlanStep, TERRAFORM_PLAN_FILE};
 use crate::install::profile::Prompt;
-use crate::run::event::{Failure, Outcome, Progress};
+use crate::run::event::{Failure, Outcome, Progress, Prompted};
 use crate::run::redact::Redactor;
 
 /// The engine's ports.
@@ -37,6 +38,15 @@ pub struct Ports {
     pub spawn: Arc<dyn Spawn>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What an attempt may do beside what its step says.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed {
+    /// What Terraform may destroy or replace.
+    pub destroys: Vec<String>,
+    /// The hosts a playbook is limited to; empty: all.
+    pub hosts: Vec<String>,
 }
 
 /// Carries out steps of one run.
@@ -83,6 +93,20 @@ impl Executor {
         self.site.runner_lock()
     }
 
+    /// What the attempt of a step asks at its terminal and waits for; none: nothing.
+    #[must_use]
+    pub fn asked(&self, step: &StepRef, attempt: u32) -> Option<Prompted> {
+        prompting::asked(&self.attempt_dir(step, attempt))
+    }
+
+    /// Sends the answer to a prompt of an attempt.
+    ///
+    /// # Errors
+    /// Nobody waits for it any more.
+    pub fn answer(&self, step: &StepRef, attempt: u32, number: u32, text: &str) -> Result<(), String> {
+        prompting::send(&self.attempt_dir(step, attempt), number, text)
+    }
+
     /// Keeps the answer to a secret field, for this run and later ones.
     ///
     /// # Errors
@@ -102,7 +126,7 @@ impl Executor {
     }
 
     async fn checks_when(&self, plan: &Plan, scope: Scope, done: &[PhaseId], begun: &[PhaseId]) -> Vec<Finding> {
-        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list)).unwrap_or_default();
+        let ignores = ignores::read(&self.site.ignores()).map(|list| ignores::reasons(&list, self.ports.clock.now())).unwrap_or_default();
         let (done, begun) = (done.iter().cloned().collect(), begun.iter().cloned().collect());
         let request = CheckRequest { scope, done, begun, ignores, ..CheckRequest::preflight(plan) };
         run_checks(&request, &*self.ports.probe, None).await
@@ -131,7 +155,7 @@ impl Executor {
     }
 
     /// Carries out a step to its end.
-    pub async fn execute(&self, plan: &Plan, step: &StepRef, attempt: u32, destroys: Vec<String>, report: Report) -> Ended {
+    pub async fn execute(&self, plan: &Plan, step: &StepRef, attempt: u32, allowed: Allowed, report: Report) -> Ended {
         let begun = Instant::now();
         let dir = self.attempt_dir(step, attempt);
         *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(dir.clone());
@@ -139,7 +163,7 @@ impl Executor {
         let Some(planned) = plan.step(step) else { return own(begun, failure("the plan has no such step"), 0) };
         let mut ended = match &planned.action {
             Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. } => {
-                match self.specify(planned, dir.clone(), destroys) {
+                match self.specify(planned, dir.clone(), allowed) {
                     Ok(spec) => self.ports.spawn.run(spec, report).await,
                     Err(message) => own(begun, failure(message), 0),
                 }
@@ -179,7 +203,8 @@ impl Executor {
     }
 
     /// What the runner is told.
-    fn specify(&self, step: &PlanStep, dir: PathBuf, destroys: Vec<String>) -> Result<AttemptSpec, String> {
+    fn specify(&self, step: &PlanStep, dir: PathBuf, allowed: Allowed) -> Result<AttemptSpec, String> {
+        let Allowed { destroys, hosts } = allowed;
         let secrets = self.secrets();
         let mut env = std::collections::BTreeMap::new();
         for (name, value) in &step.env {
@@ -190,7 +215,8 @@ impl Executor {
         let reading = match &step.action {
             Action::Ansible { tasks, model, .. } => Reading::Playbook {
                 tasks: tasks.map_or(0, u64::from),
-                empty_groups: model.values().any(std::collections::BTreeMap::is_empty),
+                // Limited to some hosts, a play for others has nothing to do.
+                empty_groups: !hosts.is_empty() || model.values().any(std::collections::BTreeMap::is_empty),
             },
             Action::Terraform { .. } => {
                 remove.extend(folder.as_ref().map(|folder| folder.join(TERRAFORM_PLAN_FILE)));
@@ -200,7 +226,7 @@ impl Executor {
             _ => Reading::Plain,
         };
         let mut commands: Vec<CommandSpec> = step
-            .commands()
+            .commands_on(&hosts)
             .into_iter()
             .map(|line| CommandSpec { argv: line.argv, dir: folder.clone(), env: env.clone(), reading: reading.clone(), shown: None })
             .collect();
@@ -235,10 +261,13 @@ impl Executor {
             Ok(redactor) => redactor,
             Err(error) => return own(begun, failure(error.to_string()), 0),
         };
-        let opened = make_dir(&dir).and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(log(&dir)));
+        // A step that is carried out here leaves no record of its own, but on a full disk it does not begin either.
+        let room = make_dir(&dir).and_then(|()| reserve_exit(&dir));
+        let opened =
+            room.and_then(|()| release_exit(&dir)).and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(log(&dir)));
         let mut output = match opened {
             Ok(output) => output,
-            Err(error) => return own(begun, failure(format!("{}: {error}", dir.display())), 0),
+            Err(error) => return own(begun, Outcome::Failed(trouble(&format!("{} cannot be written", dir.display()), &error)), 0),
         };
         let mut say = |line: &str| {
             // A line that cannot be kept is only not seen: the outcome says what happened.

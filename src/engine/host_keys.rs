@@ -13,7 +13,7 @@ use crate::install::ids::MachineName;
 use crate::install::plan::{Plan, PlanMachine};
 
 use super::checks::{MACHINES_AT_ONCE, ssh_login};
-use super::ports::{Probe, ProbeAnswer, ProbeQuestion};
+use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 use super::real_probe::failed_scan;
 
 /// What one machine presents.
@@ -33,14 +33,19 @@ pub async fn scan(plan: &Plan, probe: &dyn Probe) -> Vec<HostKeyReport> {
     for machine in &plan.machines {
         by_address.entry(machine.address).or_insert(machine);
     }
-    let questions = by_address.into_iter().map(|(address, machine)| async move {
-        let answer = match probe.ask(ProbeQuestion::HostKey { login: ssh_login(plan, machine) }).await {
-            ProbeAnswer::HostKey(answer) => answer,
-            ProbeAnswer::Failed(reason) => failed_scan(reason),
-            _ => failed_scan("another question was answered".to_owned()),
-        };
-        (address, answer)
-    });
+    // Boxed one by one, so that the whole can be sent between threads.
+    let ask = |(address, machine): (Ipv4Addr, &PlanMachine)| -> BoxFuture<'_, (Ipv4Addr, HostKeyAnswer)> {
+        let question = ProbeQuestion::HostKey { login: ssh_login(plan, machine) };
+        Box::pin(async move {
+            let answer = match probe.ask(question).await {
+                ProbeAnswer::HostKey(answer) => answer,
+                ProbeAnswer::Failed(reason) => failed_scan(reason),
+                _ => failed_scan("another question was answered".to_owned()),
+            };
+            (address, answer)
+        })
+    };
+    let questions: Vec<_> = by_address.into_iter().map(ask).collect();
     let answers: BTreeMap<Ipv4Addr, HostKeyAnswer> = stream::iter(questions).buffer_unordered(MACHINES_AT_ONCE).collect().await;
     let report = |machine: &PlanMachine| {
         let answer = answers.get(&machine.address)?.clone();

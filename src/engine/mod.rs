@@ -2,6 +2,7 @@
 
 pub mod acme_hook;
 pub mod attempt;
+pub mod attempt_events;
 pub mod checks;
 pub mod client;
 mod diagnosis;
@@ -9,11 +10,17 @@ pub mod driver;
 pub mod executor;
 pub mod helm_guard;
 pub mod host_keys;
+mod leftover;
+mod lost;
+pub mod mend;
 pub mod ports;
 pub mod prompter;
+pub mod prompting;
 mod pump;
 pub mod real_probe;
 pub mod rehearsal;
 pub mod runner;
 pub mod setup;
 pub mod spawn;
+mod telling;
+pub mod watch;

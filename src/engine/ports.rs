@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptSpec, Ended};
 use crate::install::facts::{
-    CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, TcpAnswer,
-    ToolFacts, UserFacts,
+    CertificateFacts, CommandFacts, DnsAnswer, HostKeyAnswer, HttpAnswer, KeyFacts, LayoutFacts, MachineAnswer, MachineFacts, MendFacts,
+    TcpAnswer, ToolFacts, UserFacts, WayOut,
 };
-use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, SshLogin};
+use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, MendOrder, SshLogin};
+use crate::install::outside::{ChartsFacts, ChartsRequest, PullFacts};
+use crate::install::reach::{ReachAnswer, ReachRequest};
 use crate::run::event::Progress;
 
 /// A future that can be sent between threads.
@@ -24,6 +26,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Probe: Send + Sync {
     /// Answers one question with the variant of the same name.
     fn ask(&self, question: ProbeQuestion) -> BoxFuture<'_, ProbeAnswer>;
+    /// Runs a script that the operator has agreed to, on the way that questions go: same login, same known hosts. What it prints is
+    /// passed on as it comes. A world of facts alone has nothing to mend.
+    fn mend(&self, order: MendOrder, heard: Heard) -> BoxFuture<'_, MendFacts> {
+        drop((order, heard));
+        Box::pin(std::future::ready(MendFacts { problem: Some("nothing can be changed here".to_owned()), ..MendFacts::default() }))
+    }
 }
 
 /// A question to the world.
@@ -100,6 +108,17 @@ pub enum ProbeQuestion {
     },
     /// An HTTP request.
     Http(HttpRequest),
+    /// Paths from machine to machine, through listeners that are gone afterwards.
+    Reach(ReachRequest),
+    /// Whether there is a way to a web address.
+    WayOut {
+        /// The address.
+        url: String,
+    },
+    /// Charts in the index of a repository.
+    Charts(ChartsRequest),
+    /// The images that Docker Hub still gives.
+    Pulls,
 }
 
 /// The answer to a question.
@@ -130,9 +149,20 @@ pub enum ProbeAnswer {
     Tcp(TcpAnswer),
     /// To `Http`.
     Http(HttpAnswer),
+    /// To `Reach`.
+    Reach(ReachAnswer),
+    /// To `WayOut`.
+    WayOut(WayOut),
+    /// To `Charts`.
+    Charts(ChartsFacts),
+    /// To `Pulls`.
+    Pulls(PullFacts),
     /// The question could not be answered at all; why.
     Failed(String),
 }
+
+/// Hears what a script prints, piece by piece.
+pub type Heard = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Hears where an attempt stands.
 pub type Report = Box<dyn Fn(Progress) + Send + Sync>;

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::attempt::{Reading, append_progress};
-use super::prompter::{Prompter, Reply, plain_text};
+use super::attempt::{Reading, append_progress, trouble};
+use super::prompter::plain_text;
+use super::prompting::Asking;
 use super::runner::create_private;
+use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
+use crate::run::detail::Detail;
 use crate::run::event::Progress;
 use crate::run::redact::{Redactor, Stream};
 
@@ -35,10 +38,8 @@ const MAX_LINE: usize = 4 * 1024 * 1024;
 pub struct Pump {
     /// The child's output.
     pub output: Output,
-    /// Where answers are typed.
-    pub input: Option<File>,
-    /// Answers prompts.
-    pub prompter: Prompter,
+    /// Sees to prompts, where the child has a terminal.
+    pub asking: Option<Asking>,
     /// The log.
     pub log: File,
     /// The attempt's folder, for progress.
@@ -47,6 +48,8 @@ pub struct Pump {
     pub redactor: Arc<Redactor>,
     /// How stdout is understood.
     pub reading: Reading,
+    /// Tells in detail what the step does.
+    pub teller: Teller,
     /// Set when the child has ended.
     pub exited: Arc<AtomicBool>,
 }
@@ -68,6 +71,10 @@ pub struct Pumped {
     pub recent: Vec<String>,
     /// What a plan would destroy without the operator's consent.
     pub destroys: Vec<String>,
+    /// Those of them that failed while an earlier apply made them.
+    pub tainted: Vec<String>,
+    /// How many prompts of the attempt were put to the operator so far.
+    pub prompts: u32,
     /// The output could not be kept.
     pub error: Option<String>,
 }
@@ -138,22 +145,24 @@ impl Pump {
         let mut buffer = vec![0; 64 * 1024];
         let mut tail: Vec<u8> = Vec::new();
         let mut last_progress = Instant::now().checked_sub(PROGRESS_EVERY);
+        let mut last_heard: Option<Instant> = None;
         let (mut exited_at, mut quiet_since): (Option<Instant>, Instant) = (None, Instant::now());
         loop {
             let waiting = streams.iter().any(Stream::has_partial) || exited_at.is_some();
-            let patience = if waiting { PARTIAL_AFTER } else { Duration::from_millis(200) };
+            let patience = if waiting || self.asking.is_some() { PARTIAL_AFTER } else { Duration::from_millis(200) };
             match self.output.look(&mut buffer, patience) {
                 Ok(Look::Bytes(number, length)) => {
                     quiet_since = Instant::now();
                     let bytes = &buffer[..length];
                     if number == 0 {
-                        if self.input.is_some() {
-                            self.prompter.feed(bytes);
+                        if let Some(asking) = &mut self.asking {
+                            asking.heard(bytes);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
                             Reader::Playbook(playbook) => {
                                 lines.feed(bytes, |line| playbook.line(line));
+                                self.tell_playbook(playbook);
                                 streams[0].feed(bytes, &mut clean);
                             }
                             Reader::Terraform(root) => {
@@ -165,7 +174,7 @@ impl Pump {
                             Reader::Inventory(_) => {}
                             Reader::Save(file) => {
                                 if let Err(error) = file.write_all(bytes) {
-                                    pumped.error.get_or_insert(format!("the output cannot be saved: {error}"));
+                                    pumped.error.get_or_insert(trouble("the output cannot be saved", &error).message);
                                 }
                             }
                         }
@@ -178,7 +187,7 @@ impl Pump {
                 }
                 Ok(Look::Quiet) => {
                     streams.iter_mut().for_each(|stream| stream.flush_partial(&mut clean));
-                    self.answer(&mut pumped);
+                    self.ask(&mut streams[0], &mut clean);
                 }
                 Ok(Look::End) => break,
                 Err(error) => {
@@ -189,6 +198,10 @@ impl Pump {
             self.keep(&mut clean, &mut tail, &mut pumped);
             if last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) && self.progress(&mut reader) {
                 last_progress = Some(Instant::now());
+            }
+            if last_heard.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+                self.teller.hear();
+                last_heard = Some(Instant::now());
             }
             if self.exited.load(Ordering::Acquire) {
                 let since = *exited_at.get_or_insert_with(Instant::now);
@@ -203,11 +216,22 @@ impl Pump {
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
             lines.finish(|line| playbook.line(line));
+            self.tell_playbook(playbook);
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
         self.keep(&mut clean, &mut tail, &mut pumped);
+        self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
+        if let Some(asking) = self.asking.take() {
+            pumped.prompts = asking.number();
+            if let Some(text) = asking.missed().first() {
+                pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
+            }
+            if let Some(wrong) = asking.wrong() {
+                pumped.error.get_or_insert_with(|| wrong.clone());
+            }
+        }
         pumped
     }
 
@@ -217,7 +241,7 @@ impl Pump {
         }
         if let Err(error) = self.log.write_all(clean) {
             // The child is not ended for this: losing an apply is worse than losing its log.
-            pumped.error.get_or_insert(format!("the log cannot be written: {error}"));
+            pumped.error.get_or_insert(trouble("the log cannot be written", &error).message);
         }
         let from = clean.len().saturating_sub(TAIL);
         tail.extend_from_slice(&clean[from..]);
@@ -225,6 +249,20 @@ impl Pump {
             tail.drain(..tail.len() - TAIL);
         }
         clean.clear();
+    }
+
+    /// Tells what the output of a playbook says: all of it where Ansible tells nothing itself, else only where failures are printed.
+    fn tell_playbook(&mut self, playbook: &mut Playbook) {
+        let (seen, printed) = (playbook.take_seen(), playbook.take_printed());
+        if seen.is_empty() && printed.is_empty() {
+            return;
+        }
+        if !self.teller.hear() {
+            self.teller.tell(seen);
+        }
+        // The line is not written yet, so it stands behind what the log has now.
+        let log = self.log.metadata().map_or(0, |metadata| metadata.len());
+        self.teller.tell(printed.into_iter().map(|one| Detail::Printed { name: one.task, host: one.host, line: one.begins, log }));
     }
 
     /// Writes where the step stands; says whether there was anything to write.
@@ -243,28 +281,26 @@ impl Pump {
         true
     }
 
-    /// Types the answer to a declared prompt at which the output has come to rest.
-    fn answer(&mut self, pumped: &mut Pumped) {
-        let Some(input) = &mut self.input else { return };
-        match self.prompter.rest() {
-            Reply::Nothing => {}
-            Reply::Type(answer) => {
-                if let Err(error) = input.write_all(format!("{answer}\n").as_bytes()) {
-                    pumped.error.get_or_insert(format!("a prompt could not be answered: {error}"));
-                }
-            }
-            Reply::TooOften(text) => {
-                pumped.error.get_or_insert(format!("the prompt '{text}' came more often than expected: its answer was not accepted"));
-            }
+    /// Sees to prompts: types an answer that has come, and asks where the child waits.
+    fn ask(&mut self, stream: &mut Stream<'_>, clean: &mut Vec<u8>) {
+        let Some(asking) = &mut self.asking else { return };
+        let mut learnt = None;
+        let typed = asking.reply(|secret| learnt = self.redactor.with(secret).ok());
+        if let Some(redactor) = learnt {
+            stream.learn(redactor.clone());
+            self.redactor = Arc::new(redactor);
         }
+        if let Some(typed) = typed
+            && typed.hidden.is_some()
+        {
+            clean.extend_from_slice(b"(answered by the operator, not shown)\n");
+        }
+        asking.quiet(&self.redactor);
     }
 
     fn conclude(&self, reader: &Reader, tail: &[u8], pumped: &mut Pumped) {
         let text = String::from_utf8_lossy(tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        if let Some(text) = self.prompter.missed().first() {
-            pumped.wrong = format!("it ended without asking '{text}': what this question is for was not done");
-        }
         pumped.recent = plain_text(tail).lines().map(str::to_owned).collect();
         pumped.tail = lines[lines.len().saturating_sub(10)..].iter().map(|line| (*line).to_owned()).collect();
         match (reader, &self.reading) {
@@ -284,6 +320,7 @@ impl Pump {
             (Reader::Terraform(root), Reading::Terraform { destroys }) => {
                 pumped.lines = root.errors().iter().map(|line| self.redactor.text(line)).collect();
                 pumped.destroys = root.destroys().iter().filter(|address| !destroys.contains(address)).cloned().collect();
+                pumped.tainted = root.tainted().iter().filter(|address| pumped.destroys.contains(address)).cloned().collect();
             }
             _ => {}
         }

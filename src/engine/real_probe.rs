@@ -1,14 +1,19 @@
 //! The real probe: questions answered by the adapters.
 
+mod reach;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::adapters::ssh::{Canceller, Limits, Login};
-use crate::adapters::{certificates, host, layout, net, ssh, tools, user};
-use crate::install::facts::{CommandFacts, HostKeyAnswer, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts};
-use crate::install::inquiry::{MachineWants, SshLogin};
+use crate::adapters::session::{Place, Sessions, Shared};
+use crate::adapters::ssh::{Canceller, Limits, Login, Output};
+use crate::adapters::{certificates, charts, host, layout, net, ssh, tools, user};
+use crate::install::facts::{CommandFacts, HostKeyAnswer, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, MendFacts};
+use crate::install::inquiry::{MachineWants, MendOrder, SshLogin};
 
-use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
+use super::mend;
+use super::ports::{BoxFuture, Heard, Probe, ProbeAnswer, ProbeQuestion};
 
 /// Asks the real world.
 #[derive(Debug, Clone)]
@@ -23,19 +28,33 @@ pub struct RealProbe {
     pub dns: Duration,
     /// For a web address.
     pub http: Duration,
+    /// For the index of a Helm repository, tens of megabytes.
+    pub index: Duration,
     /// For a version command, the local probe and git.
     pub tool: Duration,
+    /// The SSH sessions in use.
+    pub sessions: Arc<Sessions>,
 }
 
 impl Default for RealProbe {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { ssh_port: 22, ssh: Limits::default(), tcp: seconds(3), dns: seconds(6), http: seconds(15), tool: seconds(20) }
+        let sessions = Arc::default();
+        Self {
+            ssh_port: 22,
+            ssh: Limits::default(),
+            tcp: seconds(3),
+            dns: seconds(6),
+            http: seconds(15),
+            index: seconds(60),
+            tool: seconds(20),
+            sessions,
+        }
     }
 }
 
 /// Closes the sessions of a question that nobody waits for any more.
-struct CancelOnDrop(Canceller);
+pub(super) struct CancelOnDrop(pub(super) Canceller);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -46,6 +65,10 @@ impl Drop for CancelOnDrop {
 impl Probe for RealProbe {
     fn ask(&self, question: ProbeQuestion) -> BoxFuture<'_, ProbeAnswer> {
         Box::pin(self.answer(question))
+    }
+
+    fn mend(&self, order: MendOrder, heard: Heard) -> BoxFuture<'_, MendFacts> {
+        Box::pin(mend::run(self.ssh_port, order, heard))
     }
 }
 
@@ -72,18 +95,31 @@ impl RealProbe {
             ProbeQuestion::Http(request) => {
                 ProbeAnswer::Http(net::http(&request.url, request.address.as_deref(), request.insecure, self.http).await)
             }
+            ProbeQuestion::Reach(request) => ProbeAnswer::Reach(reach::reach(self, &request).await),
+            ProbeQuestion::WayOut { url } => ProbeAnswer::WayOut(net::way_out(&url, self.http).await),
+            ProbeQuestion::Charts(request) => ProbeAnswer::Charts(charts::look(&request, self.index).await),
+            ProbeQuestion::Pulls => ProbeAnswer::Pulls(charts::pulls(charts::DOCKER_TOKEN, charts::DOCKER_MANIFEST, self.http).await),
         }
     }
 
     async fn machine(&self, login: SshLogin, wants: MachineWants) -> ProbeAnswer {
-        let (port, limits) = (self.ssh_port, self.ssh);
-        let canceller = Canceller::default();
-        let _guard = CancelOnDrop(canceller.clone());
-        blocking(move || {
-            let result = ask_machine(&login, port, &limits, &canceller, &wants);
-            ProbeAnswer::Machine(result.map_or_else(MachineAnswer::Failed, |facts| MachineAnswer::Facts(Box::new(facts))))
-        })
-        .await
+        let marker = host::marker();
+        let script = host::script(&marker, &wants, true);
+        let output = self.session(&login).run("exec sh -s", script.into_bytes(), self.ssh.output).await;
+        let result = output.and_then(|output| read_machine(&login, &self.ssh, &marker, &output));
+        ProbeAnswer::Machine(result.map_or_else(MachineAnswer::Failed, |facts| MachineAnswer::Facts(Box::new(facts))))
+    }
+
+    /// The session with a machine, shared with whoever else asks it something now.
+    fn session(&self, login: &SshLogin) -> Arc<Shared> {
+        let place = Place {
+            address: login.address,
+            port: self.ssh_port,
+            user: login.user.clone(),
+            key: login.key.clone().into(),
+            known_hosts: login.known_hosts.clone().into(),
+        };
+        self.sessions.get(&place, &self.ssh)
     }
 
     async fn host_key(&self, login: SshLogin) -> ProbeAnswer {
@@ -113,21 +149,12 @@ impl RealProbe {
     }
 }
 
-fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
+pub(super) fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
     Login { address: login.address, port, user: &login.user, key: Path::new(&login.key), known_hosts: Path::new(&login.known_hosts) }
 }
 
-fn ask_machine(
-    login: &SshLogin,
-    port: u16,
-    limits: &Limits,
-    canceller: &Canceller,
-    wants: &MachineWants,
-) -> Result<MachineFacts, LoginFailure> {
-    let marker = host::marker();
-    let script = host::script(&marker, wants, true);
-    let output = ssh::run(&ssh_login(login, port), limits, canceller, "exec sh -s", script.as_bytes())?;
-    let answer = host::parse(&marker, &output.bytes).map_err(|error| {
+fn read_machine(login: &SshLogin, limits: &Limits, marker: &str, output: &Output) -> Result<MachineFacts, LoginFailure> {
+    let answer = host::parse(marker, &output.bytes).map_err(|error| {
         let flood = if output.flooded {
             format!("; it printed more than {} KiB, the rest was not read", limits.output / 1024)
         } else {
@@ -138,7 +165,7 @@ fn ask_machine(
     })?;
     let mut facts = answer.facts;
     // Its clock was read between sending the command and receiving the line: the middle is the best guess, half of it the doubt.
-    let window = host::clock_offset(&marker, &output.bytes).and_then(|offset| output.arrived(offset));
+    let window = host::clock_offset(marker, &output.bytes).and_then(|offset| output.arrived(offset));
     let sent = output.sent.duration_since(UNIX_EPOCH).ok();
     if let (Some(window), Some(sent), Some(clock)) = (window, sent, answer.clock) {
         let half = window.as_secs_f64() / 2.0;

@@ -9,62 +9,96 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::attempt::{
-    ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, Holder, Reading, log, make_dir, take_lock, write_exit, write_holder,
+    ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, Reading, append_progress, log, make_dir,
+    read_holder, reserve_exit, take_lock, trouble, write_exit, write_holder,
 };
 use super::diagnosis::explain;
 use super::helm_guard;
-use super::prompter::Prompter;
+use super::leftover;
+use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
+use super::telling::Teller;
 use crate::adapters::process::{Output, Start, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
-use crate::run::event::{Failure, Outcome};
+use crate::run::event::{Failure, Outcome, Progress};
 use crate::run::redact::Redactor;
 
-/// How long a command that was asked to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(20);
-/// The same for Terraform, which finishes the resource it is at: killed earlier, it leaves its lock or half a state.
-const TERRAFORM_GRACE: Duration = Duration::from_secs(15 * 60);
+/// Why a runner leaves no record.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct NotWritten {
+    /// What the system said.
+    source: io::Error,
+    /// Whether commands had run.
+    begun: bool,
+}
+
+impl NotWritten {
+    fn after(source: io::Error) -> Self {
+        Self { source, begun: true }
+    }
+
+    /// The exit code by which the engine recognises it: nothing can be written to say it.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        let full = matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        match (full, self.begun) {
+            (true, false) => FULL_BEFORE,
+            (true, true) => FULL_AFTER,
+            _ => 1,
+        }
+    }
+}
+
+impl From<io::Error> for NotWritten {
+    fn from(source: io::Error) -> Self {
+        Self { source, begun: false }
+    }
+}
 
 /// Runs an attempt to its end and leaves its exit record.
 ///
 /// # Errors
-/// The attempt's folder cannot be written: then nothing was started.
-pub fn run(spec: AttemptSpec) -> io::Result<()> {
+/// The attempt's folder cannot be written. Where that was so at the beginning, nothing was started.
+pub fn run(spec: AttemptSpec) -> Result<(), NotWritten> {
     // Fails only for a process that leads a session already, which is what is wanted.
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     make_dir(&spec.dir)?;
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let last: Option<Holder> = read_holder(&spec.lock);
     let outcome = match take_lock(&spec.lock)? {
         None => failed("another step of this site is still running; wait until it has ended", "see 'mosip-setup status'"),
         Some(lock) => {
             write_holder(&lock, &Holder { pid: std::process::id(), dir: spec.dir.clone() })?;
-            let outcome = runtime.block_on(run_commands(&spec));
+            reserve_exit(&spec.dir)?;
+            let outcome = runtime.block_on(run_commands(&spec, last.as_ref()));
             for path in &spec.remove {
                 drop(std::fs::remove_file(path));
             }
             let log_bytes = log(&spec.dir).metadata().map_or(0, |metadata| metadata.len());
             let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             // The record stands before the lock goes: whoever finds the lock free finds the record.
-            return write_exit(&spec.dir, &Ended { outcome, took_ms, log_bytes });
+            return write_exit(&spec.dir, &Ended { outcome, took_ms, log_bytes }).map_err(NotWritten::after);
         }
     };
-    write_exit(&spec.dir, &Ended { outcome, took_ms: 0, log_bytes: 0 })
+    write_exit(&spec.dir, &Ended { outcome, took_ms: 0, log_bytes: 0 })?;
+    Ok(())
 }
 
 fn failed(message: impl Into<String>, hint: impl Into<String>) -> Outcome {
     Outcome::Failed(Failure { message: message.into(), hint: hint.into(), ..Failure::default() })
 }
 
-async fn run_commands(spec: &AttemptSpec) -> Outcome {
+async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
     for path in &spec.remove {
         drop(std::fs::remove_file(path));
     }
@@ -75,7 +109,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
     let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(log(&spec.dir));
     let mut output = match opened {
         Ok(output) => output,
-        Err(error) => return failed(format!("{}: {error}", log(&spec.dir).display()), "check that the disk is not full"),
+        Err(error) => return Outcome::Failed(trouble(&format!("{} cannot be written", log(&spec.dir).display()), &error)),
     };
     // Interrupts are received so that they are not ignored: a program started in the background by a shell hands that on to its children.
     let (Ok(mut terminate), Ok(mut kill), Ok(mut hangup), Ok(_interrupt)) = (
@@ -86,17 +120,35 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
     ) else {
         return failed("signals cannot be received", "");
     };
+    if let Some(child) = leftover::find(&spec.lock, last) {
+        let text = format!("process {} of an earlier attempt is still at work: it is asked to end first", child.pid);
+        let _ = writeln!(output, "{text}");
+        drop(append_progress(&spec.dir, &Progress { doing: text, ..Progress::default() }));
+        let stopped = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = kill.recv() => {}
+            }
+        };
+        if !leftover::end(&child, stopped).await {
+            return Outcome::Stopped { by: String::new() };
+        }
+        let _ = writeln!(output, "it has ended");
+    }
     let mut warning = String::new();
+    let mut prompts = 0;
     for command in &spec.commands {
         let shown: Vec<String> = command.shown().iter().map(|word| shell_quote(word)).collect();
         let typed = redactor.text(&shown.join(" "));
-        if writeln!(output, "$ {typed}").is_err() {
-            return failed("the log cannot be written", "check that the disk is not full");
+        if let Err(error) = writeln!(output, "$ {typed}") {
+            return Outcome::Failed(trouble("the log cannot be written", &error));
         }
         let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
         let terminal = (spec.terminal == Terminal::Pty).then_some(program.as_path());
         let mut env = command.env.clone();
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
+        let teller = Teller::new(&spec.dir, redactor.clone());
+        let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
         if let Some(helm) = &spec.helm {
             match helm_guard::install(&spec.dir, helm, &program) {
                 Ok(path) => drop(env.insert("PATH".to_owned(), path)),
@@ -104,16 +156,28 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
             }
         }
         let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
+        // A note that cannot be written only means that what is left is not found.
+        drop(leftover::note(&spec.lock, 0, &spec.dir, &command.reading));
         let started = match start(&begin) {
             Ok(started) => started,
-            Err(error) => return not_started(command, &typed, &error),
+            Err(error) => {
+                leftover::forget(&spec.lock);
+                return not_started(command, &typed, &error);
+            }
         };
         let leader = started.child.id();
+        drop(leftover::note(&spec.lock, leader, &spec.dir, &command.reading));
+        let asking = match started.input.map(|input| Asking::new(input, &spec.dir, spec.prompts.clone(), prompts)).transpose() {
+            Ok(asking) => asking,
+            Err(error) => {
+                signal_group(leader, Signal::KILL);
+                return Outcome::Failed(trouble("the pipe for answers cannot be made", &error));
+            }
+        };
         let exited = Arc::new(AtomicBool::new(false));
         let pump = Pump {
             output: Output::new(started.stdout, started.stderr),
-            input: started.input,
-            prompter: Prompter::new(spec.prompts.clone()),
+            asking,
             log: match output.try_clone() {
                 Ok(log) => log,
                 Err(error) => return failed(error.to_string(), ""),
@@ -121,6 +185,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
             dir: spec.dir.clone(),
             redactor: redactor.clone(),
             reading: command.reading.clone(),
+            teller,
             exited: exited.clone(),
         };
         let reader = std::thread::spawn(move || pump.run());
@@ -129,7 +194,7 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
         tokio::pin!(waiter);
         let mut stopped = false;
         let mut deadline: Option<tokio::time::Instant> = None;
-        let terraform = matches!(command.reading, Reading::Terraform { .. });
+        let (polite, grace) = leftover::manners(&command.reading);
         let status = loop {
             let alarm = async {
                 match deadline {
@@ -147,11 +212,10 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
                 _ = terminate.recv() => {
                     // Terraform takes a second interrupt as a wish to die at once, so it gets one only.
                     if !stopped {
-                        let polite = matches!(command.reading, Reading::Terraform { .. } | Reading::Playbook { .. });
-                        signal_group(leader, if polite { Signal::INT } else { Signal::TERM });
+                        signal_group(leader, polite);
                     }
                     stopped = true;
-                    deadline.get_or_insert_with(|| tokio::time::Instant::now() + if terraform { TERRAFORM_GRACE } else { GRACE });
+                    deadline.get_or_insert_with(|| tokio::time::Instant::now() + grace);
                 }
                 // The terminal it was started from is gone; that is no reason to end.
                 _ = hangup.recv() => {}
@@ -162,8 +226,10 @@ async fn run_commands(spec: &AttemptSpec) -> Outcome {
             }
         };
         exited.store(true, Ordering::Release);
+        leftover::forget(&spec.lock);
         let Ok(pumped) = reader.join() else { return failed("reading the output failed", "look at the log; retry") };
         let recent = pumped.recent.clone();
+        prompts = pumped.prompts;
         match judge(command, &typed, status, stopped, pumped) {
             Outcome::Done => {}
             Outcome::Warned { reason } => warning = reason,
@@ -226,7 +292,8 @@ fn judge(command: &CommandSpec, typed: &str, status: io::Result<ExitStatus>, sto
         return Outcome::Failed(failure(message, status.code(), status.signal()));
     }
     if let Some(error) = pumped.error {
-        return Outcome::Failed(failure(error, status.code(), None));
+        let hint = if error.contains("the disk is full") { FULL_HINT.to_owned() } else { String::new() };
+        return Outcome::Failed(Failure { hint, ..failure(error, status.code(), None) });
     }
     if !pumped.wrong.is_empty() {
         return Outcome::Failed(failure(pumped.wrong.clone(), status.code(), None));
@@ -236,6 +303,7 @@ fn judge(command: &CommandSpec, typed: &str, status: io::Result<ExitStatus>, sto
         let mut failure =
             failure(format!("the plan would destroy or replace {count} resource(s); nothing was changed"), status.code(), None);
         failure.destroys = pumped.destroys;
+        failure.tainted = pumped.tainted;
         return Outcome::Failed(failure);
     }
     if pumped.warning.is_empty() { Outcome::Done } else { Outcome::Warned { reason: pumped.warning } }

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{is_locked, read_exit, read_holder, take_lock, write_holder};
 use super::client::Client;
-use super::driver::{Driver, EngineError, NO_TRACE};
+use super::driver::{Driver, EngineError};
 use super::executor::{Executor, Ports};
 use super::real_probe::RealProbe;
 use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
 use super::spawn::{ProcessSpawn, SystemClock};
+use super::{lost, prompting};
 use crate::adapters::files::render::{self, RenderErrors, Rendered, Scope};
+use crate::adapters::host_boot;
 use crate::adapters::journal::{self, Journal, JournalError};
 use crate::adapters::paths::{self, PathError, Paths, RunPaths, SitePaths};
 use crate::adapters::project::{Project, ProjectError};
@@ -23,10 +25,11 @@ use crate::adapters::secrets::{SecretError, Secrets};
 use crate::adapters::user;
 use crate::install::change::{Change, FileChange};
 use crate::install::ids::{FieldId, PhaseId};
-use crate::install::plan::Plan;
+use crate::install::plan::{Plan, PlanPhase};
 use crate::install::site::SecretRef;
 use crate::run::event::{Event, FORMAT, Outcome, Recorded};
 use crate::run::machine::Machine;
+use crate::run::prompts;
 use crate::run::select::select;
 use crate::run::state::{self, State};
 
@@ -180,6 +183,9 @@ impl Setup {
             // A step outlives its engine: while its runner is at work the run is running, whoever began it.
             let runner = folder.runner_lock();
             let at_work = state.running().is_some() && is_locked(&runner);
+            if at_work {
+                show_prompt(&mut state, &run);
+            }
             state.engine = if at_work { read_holder::<super::attempt::Holder>(&runner).map(|holder| holder.pid) } else { None };
             settle(&mut state, folder, &run);
         }
@@ -227,16 +233,17 @@ impl Setup {
         } else {
             let state = state::fold(&events).map_err(EngineError::from)?;
             // Under a process the plan stays as it is; a question is no process.
-            let busy = state.running().is_some_and(|(step, _)| state.questions.iter().all(|question| question.step != *step));
-            if state.plan != plan && !busy {
+            if state.plan != plan && state.at_work().is_none() {
                 let changed = changed_fields(&state.plan, &plan);
                 events.push(journal.append(self.ports.clock.now(), Event::PlanChanged { plan: Box::new(plan), changed })?);
             }
         }
         let state = state::fold(&events).map_err(EngineError::from)?;
+        let runner_lock = site.runner_lock();
         let executor = Arc::new(Executor::new(self.ports.clone(), site, run.clone(), secrets));
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default();
-        let driver = Driver { journal, state, machine: Machine::default(), executor, _lock: lock, user: self.user.clone(), boot };
+        let boot = host_boot::id();
+        let lost = lost::reason(&state, &runner_lock);
+        let driver = Driver { journal, state, machine: Machine::default(), executor, _lock: lock, user: self.user.clone(), boot, lost };
         Ok(driver.start(events, run.root().to_owned()))
     }
 
@@ -253,22 +260,32 @@ impl Setup {
 
 /// How a step stands whose engine is gone: its runner may be at work still, or have left its record, or neither.
 fn settle(state: &mut State, folder: &SitePaths, run: &RunPaths) {
-    let Some((step, record)) = state.running().map(|(step, record)| (step.clone(), record.attempts)) else { return };
-    if state.questions.iter().any(|question| question.step == step) || is_locked(&folder.root().join("runner.lock")) {
+    let Some((step, record)) = state.at_work().map(|(step, record)| (step.clone(), record.attempts)) else { return };
+    if is_locked(&folder.runner_lock()) {
         return;
     }
     let attempt = run.root().join("steps").join(step.folder()).join(record.to_string());
-    let outcome = read_exit(&attempt).map_or_else(|| Outcome::Interrupted { reason: NO_TRACE.into() }, |ended| ended.outcome);
+    let outcome = read_exit(&attempt)
+        .map_or_else(|| Outcome::Interrupted { reason: lost::reason(state, &folder.runner_lock()) }, |ended| ended.outcome);
     if let Some(record) = state.steps.get_mut(&step) {
         record.outcome = Some(outcome);
     }
+    state.questions.retain(|question| question.step != step);
+}
+
+/// What a step asks whose engine is gone: nobody has written it down.
+fn show_prompt(state: &mut State, run: &RunPaths) {
+    let Some((step, attempt)) = state.at_work().map(|(step, record)| (step.clone(), record.attempts)) else { return };
+    let asked = prompting::asked(&run.root().join("steps").join(step.folder()).join(attempt.to_string()));
+    state.questions.retain(|question| question.step != step);
+    state.questions.extend(asked.map(|prompt| prompts::question(&step, attempt, &prompt)));
 }
 
 /// The answers by which two plans differ, by field.
 #[must_use]
 pub fn changed_fields(old: &Plan, new: &Plan) -> Vec<String> {
     let reads = |plan: &Plan| -> BTreeMap<String, String> {
-        plan.phases.iter().flat_map(|phase| &phase.reads).map(|(field, digest)| (field.to_string(), digest.clone())).collect()
+        plan.phases.iter().flat_map(PlanPhase::answers).map(|(field, digest)| (field.to_string(), digest)).collect()
     };
     let (old, new) = (reads(old), reads(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();

@@ -1,17 +1,19 @@
 //! Starts attempt runners, follows them through the files they leave, and adopts those of an earlier engine.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 
-use super::attempt::{AttemptSpec, Ended, Holder, VERB, events, is_locked, log, make_dir, read_exit, read_holder};
+use super::attempt::{
+    AttemptSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, VERB, is_locked, log, make_dir, read_exit, read_holder, trouble,
+};
+use super::attempt_events::AttemptEvents;
 use super::ports::{BoxFuture, Clock, Report, Spawn};
+use super::{leftover, prompting};
 use crate::run::event::{Failure, Outcome, Progress};
 
 /// How often a running attempt is looked at.
@@ -28,10 +30,12 @@ impl Spawn for ProcessSpawn {
     fn run(&self, spec: AttemptSpec, report: Report) -> BoxFuture<'static, Ended> {
         let program = self.program.clone();
         Box::pin(async move {
-            let dir = spec.dir.clone();
+            let (dir, lock) = (spec.dir.clone(), spec.lock.clone());
             match start(&program, &spec).await {
-                Ok(child) => follow(child, &dir, report).await,
-                Err(error) => failed(format!("the attempt cannot be started: {error}")),
+                Ok(child) => follow(child, &dir, &lock, report).await,
+                Err(error) => {
+                    Ended { outcome: Outcome::Failed(trouble("the attempt cannot be started", &error)), took_ms: 0, log_bytes: 0 }
+                }
             }
         })
     }
@@ -69,10 +73,6 @@ impl Clock for SystemClock {
     }
 }
 
-fn failed(message: String) -> Ended {
-    Ended { outcome: Outcome::Failed(Failure { message, ..Failure::default() }), took_ms: 0, log_bytes: 0 }
-}
-
 async fn start(program: &Path, spec: &AttemptSpec) -> std::io::Result<tokio::process::Child> {
     make_dir(&spec.dir)?;
     let errors = super::runner::create_private(&spec.dir.join("runner.err"))?;
@@ -87,7 +87,7 @@ async fn start(program: &Path, spec: &AttemptSpec) -> std::io::Result<tokio::pro
     Ok(child)
 }
 
-async fn follow(mut child: tokio::process::Child, dir: &Path, report: Report) -> Ended {
+async fn follow(mut child: tokio::process::Child, dir: &Path, lock: &Path, report: Report) -> Ended {
     let mut watch = Watch::new(dir);
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -95,7 +95,7 @@ async fn follow(mut child: tokio::process::Child, dir: &Path, report: Report) ->
         tokio::select! {
             status = child.wait() => {
                 watch.look(&report);
-                return read_exit(dir).unwrap_or_else(|| lost(dir, status.ok().map(|status| status.to_string())));
+                return read_exit(dir).unwrap_or_else(|| lost(dir, lock, status.ok()));
             }
             _ = every.tick() => watch.look(&report),
         }
@@ -103,34 +103,66 @@ async fn follow(mut child: tokio::process::Child, dir: &Path, report: Report) ->
 }
 
 /// A runner that ended without its record was killed, or could not write.
-fn lost(dir: &Path, status: Option<String>) -> Ended {
-    let said = std::fs::read_to_string(dir.join("runner.err")).unwrap_or_default();
-    let status = status.unwrap_or_default();
-    let reason = format!("the process that ran it ended without a record ({status}) {}", said.trim()).trim().to_owned();
-    Ended { outcome: Outcome::Interrupted { reason }, took_ms: 0, log_bytes: log(dir).metadata().map_or(0, |metadata| metadata.len()) }
+fn lost(dir: &Path, lock: &Path, status: Option<ExitStatus>) -> Ended {
+    let log_bytes = log(dir).metadata().map_or(0, |metadata| metadata.len());
+    let outcome = match status.and_then(|status| status.code()) {
+        Some(FULL_BEFORE) => {
+            let message = "the disk is full: the step was not begun".into();
+            Outcome::Failed(Failure { message, hint: FULL_HINT.into(), ..Failure::default() })
+        }
+        Some(FULL_AFTER) => {
+            let reason = format!("the disk is full: it has ended, but how could not be written. {FULL_HINT}");
+            Outcome::Interrupted { reason }
+        }
+        _ => {
+            let said = std::fs::read_to_string(dir.join("runner.err")).unwrap_or_default();
+            let status = status.map(|status| status.to_string()).unwrap_or_default();
+            let reason = format!("the process that ran it ended without a record ({status}) {}", said.trim()).trim().to_owned();
+            Outcome::Interrupted { reason: reason + &left(lock) }
+        }
+    };
+    Ended { outcome, took_ms: 0, log_bytes }
+}
+
+/// What is still at work, as the end of a sentence; empty: nothing.
+pub(super) fn left(lock: &Path) -> String {
+    let child = leftover::find(lock, read_holder::<Holder>(lock).as_ref());
+    child.map_or_else(String::new, |child| {
+        format!("; its process {} is still at work, and is ended before the next attempt begins", child.pid)
+    })
 }
 
 /// Follows the progress and the log of an attempt through its files.
 struct Watch {
-    events: PathBuf,
+    dir: PathBuf,
+    events: AttemptEvents,
     log: PathBuf,
-    read: u64,
     last: Progress,
 }
 
 impl Watch {
     fn new(dir: &Path) -> Self {
-        Self { events: events(dir), log: log(dir), read: 0, last: Progress::default() }
+        Self { dir: dir.to_owned(), events: AttemptEvents::new(dir), log: log(dir), last: Progress::default() }
     }
 
     fn look(&mut self, report: &(dyn Fn(Progress) + Send + Sync)) {
         let mut changed = false;
         let log_bytes = self.log.metadata().map_or(0, |metadata| metadata.len());
-        if let Some(progress) = self.latest() {
-            if progress.doing != self.last.doing {
-                self.last.since = Some(Timestamp::now());
+        if self.events.update()
+            && let Some(progress) = self.events.progress()
+        {
+            // What goes on knows since when; of anything else it is known when it was first seen.
+            let known = progress
+                .now
+                .as_ref()
+                .and_then(|now| now.active.first())
+                .filter(|active| active.name == progress.doing)
+                .map(|active| active.since);
+            if known.is_some() || progress.doing != self.last.doing {
+                self.last.since = known.or_else(|| Some(Timestamp::now()));
             }
-            self.last = Progress { since: self.last.since, last_output: self.last.last_output, ..progress };
+            let (since, last_output, prompt) = (self.last.since, self.last.last_output, self.last.prompt.take());
+            self.last = Progress { since, last_output, prompt, ..progress };
             changed = true;
         }
         if log_bytes != self.last.log_bytes {
@@ -138,24 +170,13 @@ impl Watch {
             self.last.last_output = Some(Timestamp::now());
             changed = true;
         }
+        let prompt = prompting::asked(&self.dir);
+        if prompt != self.last.prompt {
+            self.last.prompt = prompt;
+            changed = true;
+        }
         if changed {
             report(self.last.clone());
         }
-    }
-
-    /// The last whole line written since the last look.
-    fn latest(&mut self) -> Option<Progress> {
-        let mut file = File::open(&self.events).ok()?;
-        let length = file.metadata().ok()?.len();
-        if length <= self.read {
-            return None;
-        }
-        file.seek(SeekFrom::Start(self.read)).ok()?;
-        let mut text = Vec::new();
-        file.take(length - self.read).read_to_end(&mut text).ok()?;
-        let whole = memchr::memrchr(b'\n', &text)? + 1;
-        self.read += whole as u64;
-        let line = text[..whole].split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())?;
-        serde_json::from_slice(line).ok()
     }
 }

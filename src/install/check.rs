@@ -4,11 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::field::Condition;
+use super::fix::Fix;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, RoleId, SourceId};
+use super::reach::PortUse;
 
 /// What a finding that is not green means for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -117,9 +121,42 @@ pub struct Finding {
     pub guards: Vec<PhaseId>,
     /// The operator's reason for ignoring it, where there is one.
     pub ignored: Option<String>,
+    /// The kind of cause, where a front end can do something about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+/// Causes that front ends recognise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A machine's host key is not known yet.
+    HostKeyUnknown,
+    /// A machine presents another host key than the one recorded.
+    HostKeyChanged,
+    /// A machine presents a host key that is marked as revoked.
+    HostKeyRevoked,
+}
+
+impl Cause {
+    /// Whether it is about a machine's host key.
+    #[must_use]
+    pub fn is_host_key(self) -> bool {
+        matches!(self, Self::HostKeyUnknown | Self::HostKeyChanged | Self::HostKeyRevoked)
+    }
 }
 
 impl Finding {
+    /// Whether another finding of the same check and target says the same. Measured values that never stand still (seconds,
+    /// gigabytes) are no news.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        static MEASURED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\d+(\.\d+)? (ms|s|GiB|MiB)\b").ok());
+        let still = |text: &str| MEASURED.as_ref().map_or_else(|| text.to_owned(), |measured| measured.replace_all(text, "#").into_owned());
+        (self.verdict, self.level, &self.ignored) == (other.verdict, other.level, &other.ignored)
+            && (self.observed == other.observed || still(&self.observed) == still(&other.observed))
+    }
+
     /// Whether it stands in the way: a failure or an unknown that nobody ignored.
     #[must_use]
     pub fn blocks(&self) -> bool {
@@ -268,6 +305,9 @@ pub enum CheckKind {
         /// Seconds until it counts as unknown.
         #[serde(default)]
         timeout_seconds: Option<u32>,
+        /// The exit code with which it says that it cannot tell, for a reason that another check is about; printed on stderr.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        skip_exit: Option<i32>,
     },
     // --- names and addresses, from the deployment node ---
     /// DNS records; one finding for each name.
@@ -299,6 +339,25 @@ pub enum CheckKind {
         #[serde(default)]
         insecure: bool,
     },
+    // --- from machine to machine ---
+    /// Ports that must be open from machines to machines; one finding for each path.
+    PortsBetween {
+        /// Roles of the machines that connect; `local` is the deployment node.
+        from: Vec<RoleId>,
+        /// Roles of the machines they connect to.
+        to: Vec<RoleId>,
+        /// The ports, and what they are for.
+        ports: Vec<PortUse>,
+    },
+    /// Large packets pass from machines to machines; one finding for each pair.
+    PathMtu {
+        /// Roles of the machines that send; `local` is the deployment node.
+        from: Vec<RoleId>,
+        /// Roles of the machines they send to.
+        to: Vec<RoleId>,
+        /// Least size of a packet that must pass, bytes.
+        min: u32,
+    },
     // --- machines, over SSH ---
     /// SSH login with the site's user and key.
     Login {},
@@ -326,6 +385,9 @@ pub enum CheckKind {
         /// UDP ports.
         #[serde(default)]
         udp: Vec<u16>,
+        /// Fields of kind `port`: UDP ports that the site chooses.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        udp_fields: Vec<FieldId>,
     },
     /// The clock is synchronised, and differs little from the deployment node's.
     TimeSync {
@@ -349,6 +411,84 @@ pub enum CheckKind {
     PackageLock {},
     /// No reboot is pending.
     RebootPending {},
+    /// Kernel settings (sysctl) that must not be lower.
+    KernelSettings {
+        /// Name → least value.
+        min: BTreeMap<String, u64>,
+    },
+    /// multipathd leaves the disks of storage clusters alone: off, or told so.
+    Multipath {},
+    /// open-iscsi is installed and its service is there.
+    Iscsi {},
+    /// No traces of another cluster or container engine.
+    NoLeftovers {},
+    /// No local firewall.
+    FirewallOff {},
+    /// `/etc/hosts` knows localhost, and contradicts none of the records that `dns` checks ask for.
+    HostsFile {},
+    /// The resolver's configuration: servers that pods can use too, no more than Kubernetes takes.
+    Resolver {},
+    /// The network card of the default route.
+    Uplink {
+        /// Least MTU, bytes.
+        min_mtu: u32,
+    },
+    /// What virtualises the machine.
+    Virtualization {
+        /// Kinds that will not do, as `systemd-detect-virt` names them.
+        refuse: Vec<String>,
+    },
+    /// No route of the machine leads into these networks.
+    RoutesFree {
+        /// The networks.
+        networks: Vec<String>,
+    },
+    // --- several machines together ---
+    /// Host names and machine ids differ, and host names can be names of nodes.
+    UniqueHosts {},
+    /// What the machines have together.
+    TotalSize {
+        /// Processors in all.
+        cpu: u32,
+        /// Memory in all, GiB.
+        ram_gib: u32,
+        /// Fewer processors are worth a word.
+        #[serde(default)]
+        better_cpu: u32,
+        /// Less memory is worth a word, GiB.
+        #[serde(default)]
+        better_ram_gib: u32,
+    },
+    /// DNS records as the machines see them; one finding for each name.
+    DnsFromMachines {
+        /// The records.
+        records: Vec<DnsRecord>,
+    },
+    /// The way out of the machines; one finding for each host.
+    EgressFromMachines {
+        /// Addresses that must answer, with whatever status.
+        urls: Vec<String>,
+    },
+    // --- the way out of the deployment node ---
+    /// The way out, through the proxy where there is one; one finding for each host.
+    Egress {
+        /// Addresses that must answer, with whatever status.
+        urls: Vec<String>,
+    },
+    /// Charts whose versions a tfvars file pins, in the index of a Helm repository.
+    Charts {
+        /// The address of its `index.yaml`.
+        index: String,
+        /// The file with the versions, a target of the profile.
+        file: String,
+        /// Chart and the key of its version in that file.
+        charts: Vec<(String, String)>,
+    },
+    /// How many images Docker Hub still gives to this address.
+    PullLimit {
+        /// Fewer are worth a word.
+        min: u32,
+    },
     /// A command on the machine: exit 0 and, where given, its output.
     RemoteCommand {
         /// A POSIX shell command, interpolated.
@@ -381,9 +521,40 @@ impl CheckKind {
                 | Self::KernelModules { .. }
                 | Self::PackageLock {}
                 | Self::RebootPending {}
+                | Self::KernelSettings { .. }
+                | Self::Multipath {}
+                | Self::Iscsi {}
+                | Self::NoLeftovers {}
+                | Self::FirewallOff {}
+                | Self::HostsFile {}
+                | Self::Resolver {}
+                | Self::Uplink { .. }
+                | Self::Virtualization { .. }
+                | Self::RoutesFree { .. }
                 | Self::RemoteCommand { .. }
                 | Self::TcpReachable { .. }
         )
+    }
+
+    /// Whether it looks at paths from machine to machine.
+    #[must_use]
+    pub fn is_about_paths(&self) -> bool {
+        matches!(self, Self::PortsBetween { .. } | Self::PathMtu { .. })
+    }
+
+    /// Whether it compares what several machines say.
+    #[must_use]
+    pub fn is_across_machines(&self) -> bool {
+        matches!(self, Self::UniqueHosts {} | Self::TotalSize { .. } | Self::DnsFromMachines { .. } | Self::EgressFromMachines { .. })
+    }
+
+    /// The DNS records it asks for.
+    #[must_use]
+    pub fn records(&self) -> &[DnsRecord] {
+        match self {
+            Self::Dns { records } | Self::DnsFromMachines { records } => records,
+            _ => &[],
+        }
     }
 
     /// The name as a profile writes it.
@@ -414,6 +585,9 @@ pub struct CheckSpec {
     pub when: Option<Condition>,
     /// What to do when it is not green.
     pub remedy: String,
+    /// The remedy as a script, where it is one.
+    #[serde(default)]
+    pub fix: Option<Fix>,
     /// What it looks at.
     pub kind: CheckKind,
 }
@@ -448,5 +622,14 @@ impl Gate {
     }
 }
 
-/// Reasons for ignoring findings: (check, target) → reason.
-pub type Ignores = BTreeMap<(CheckId, Target), String>;
+/// What the operator has said about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ignored {
+    /// It does not count; why, until when and who.
+    Holds(String),
+    /// It did not count for a time that is over; why, until when and who.
+    Over(String),
+}
+
+/// What is ignored, or was: (check, target) → reason.
+pub type Ignores = BTreeMap<(CheckId, Target), Ignored>;

@@ -121,8 +121,105 @@ pub struct MachineFacts {
     pub virtualization: Option<String>,
     /// Traces of an earlier cluster, as `/var/lib/rancher/rke2`.
     pub leftovers: Option<Vec<String>>,
+    /// What it calls itself.
+    pub hostname: Option<String>,
+    /// `/etc/machine-id`.
+    pub machine_id: Option<String>,
+    /// The first line of `sudo --version`.
+    pub sudo_version: Option<String>,
+    /// Kernel settings asked about.
+    pub settings: BTreeMap<String, u64>,
+    /// Whether multipathd runs, and whether its configuration leaves plain disks alone.
+    pub multipath: Option<Multipath>,
+    /// Whether open-iscsi is installed, and whether its service is there.
+    pub iscsi: Option<Iscsi>,
+    /// Firewalls of its own that are on.
+    pub firewalls: Option<Vec<String>>,
+    /// Lines of `/etc/hosts`: address and names.
+    pub hosts_file: Option<Vec<String>>,
+    /// `nameserver`, `search` and `options` lines of `/etc/resolv.conf`.
+    pub resolver: Option<Vec<String>>,
+    /// The same of systemd-resolved's own servers, which RKE2 gives to pods.
+    pub resolver_behind: Option<Vec<String>>,
+    /// Driver of the default route's interface.
+    pub driver: Option<String>,
+    /// Destinations of its IPv4 routes.
+    pub routes: Option<Vec<String>>,
+    /// Version of the control group hierarchy: 1 or 2.
+    pub cgroup: Option<u8>,
+    /// What keeps the package manager from working although nobody holds its lock.
+    pub package_trouble: Option<String>,
+    /// Whether unattended upgrades are switched on.
+    pub unattended_upgrades: Option<bool>,
+    /// What the machine's own resolver says about the names asked for.
+    pub names: BTreeMap<String, NameAnswer>,
+    /// What the addresses asked for answered.
+    pub ways_out: BTreeMap<String, WayOut>,
     /// Results of the commands asked for, by check.
     pub commands: BTreeMap<CheckId, CommandFacts>,
+}
+
+/// The multipath daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Multipath {
+    /// It runs.
+    pub runs: bool,
+    /// Its configuration excludes plain disks.
+    pub spares_disks: bool,
+}
+
+/// open-iscsi.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Iscsi {
+    /// `iscsiadm` is there.
+    pub installed: bool,
+    /// Its service runs, or starts when asked.
+    pub service: bool,
+}
+
+/// What a machine's own resolver says about a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameAnswer {
+    /// IPv4 addresses, in order.
+    Addresses(Vec<IpAddr>),
+    /// There is no such name, or no address for it.
+    NotFound,
+    /// No server answered.
+    NoServer,
+    /// It failed, and why could not be told.
+    Failed,
+}
+
+/// What came of a request to the outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayOut {
+    /// The outcome.
+    pub outcome: WayOutcome,
+    /// The proxy it went through, without user and password.
+    pub proxy: Option<String>,
+}
+
+/// The outcome of a request to the outside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayOutcome {
+    /// An HTTP answer with this status: there is a way.
+    Answered(u16),
+    /// The name, or the proxy's, is not resolved.
+    Name,
+    /// Refused, or no route.
+    Connect,
+    /// No answer in time.
+    Timeout,
+    /// The certificate is not accepted: something in between breaks the encryption open.
+    Certificate,
+    /// The proxy refuses, with what it said.
+    Proxy(String),
+    /// Nothing to ask with: no curl, wget or python3.
+    NoTool,
+    /// Something else.
+    Failed(String),
 }
 
 /// One filesystem.
@@ -199,6 +296,18 @@ pub struct CommandFacts {
     pub problem: Option<String>,
     /// Whether it was cut off by its deadline.
     pub timed_out: bool,
+}
+
+/// The result of a script that changed something.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MendFacts {
+    /// Exit code; none where it did not come to its end, or never began.
+    pub exit: Option<i32>,
+    /// What it printed, both streams in one, its beginning.
+    pub output: String,
+    /// Why it did not begin, or did not come to its end.
+    pub problem: Option<String>,
 }
 
 /// A program of the deployment node.

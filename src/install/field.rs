@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::ids::FieldId;
+use super::ids::{FieldId, PhaseId};
 
 /// What kind of answer a field takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,9 @@ pub struct Field {
     /// What changing the answer costs once the installation stands; empty when it costs little.
     #[serde(default)]
     pub hard_to_change: String,
+    /// The phases that settle the answer: once one of them has begun, changing it costs what `hard_to_change` says, and is asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled_by: Vec<PhaseId>,
 }
 
 /// A valid answer.

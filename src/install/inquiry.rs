@@ -28,6 +28,15 @@ pub struct MachineWants {
     pub paths: Vec<String>,
     /// Kernel modules.
     pub modules: Vec<String>,
+    /// Kernel settings, as `fs.inotify.max_user_instances`.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// Names to resolve there.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Web addresses to ask from there.
+    #[serde(default)]
+    pub urls: Vec<String>,
     /// Commands to run.
     pub commands: Vec<RemoteCommand>,
 }
@@ -40,6 +49,17 @@ pub struct RemoteCommand {
     /// A POSIX shell command.
     pub command: String,
     /// Whether it runs with sudo.
+    pub sudo: bool,
+}
+
+/// A script to run with the operator's consent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MendOrder {
+    /// The machine; none: the deployment node.
+    pub login: Option<SshLogin>,
+    /// The script, exactly as shown.
+    pub script: String,
+    /// Whether it runs as root.
     pub sudo: bool,
 }
 

@@ -43,6 +43,20 @@ pub struct Plan {
     pub known_hosts: String,
     /// What the summary says.
     pub outcome: Vec<OutcomeLine>,
+    /// Answers that are hard to change once a phase has begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settled: BTreeMap<FieldId, Settled>,
+}
+
+/// An answer that is hard to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// What it is called.
+    pub label: String,
+    /// The phases that settle it.
+    pub by: Vec<PhaseId>,
+    /// What changing it costs then.
+    pub cost: String,
 }
 
 /// A source of a plan.
@@ -88,6 +102,9 @@ pub struct PlanPhase {
     pub after: Vec<PhaseId>,
     /// The answers it depends on, each with a keyed digest of its value.
     pub reads: BTreeMap<FieldId, String>,
+    /// The answers that its steps and the files they write name, each with a keyed digest of its value: to say why it is stale.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<FieldId, String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
     /// What skipping it means; none: it cannot be skipped.
@@ -149,6 +166,9 @@ pub enum Action {
         tasks: Option<u32>,
         /// What `ansible-inventory --list` must show: group → host → address (none where the group names the host without one).
         model: BTreeMap<String, BTreeMap<String, Option<String>>>,
+        /// Whether it may run again on the hosts alone that failed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        limit_retry: bool,
     },
     /// init, plan and apply of one root: the step's folder.
     Terraform {
@@ -229,7 +249,30 @@ pub struct CommandLine {
 /// Name of the saved plan in a Terraform root; removed after every attempt.
 pub const TERRAFORM_PLAN_FILE: &str = ".mosip-setup.tfplan";
 
+impl PlanPhase {
+    /// The answers it depends on, declared or named, each with its digest.
+    #[must_use]
+    pub fn answers(&self) -> BTreeMap<FieldId, String> {
+        self.names.iter().chain(&self.reads).map(|(field, digest)| (field.clone(), digest.clone())).collect()
+    }
+}
+
 impl PlanStep {
+    /// The commands it runs when it is limited to some hosts; none: all. Only a playbook can be.
+    #[must_use]
+    pub fn commands_on(&self, hosts: &[String]) -> Vec<CommandLine> {
+        let mut lines = self.commands();
+        if let (Action::Ansible { .. }, Some(line), false) = (&self.action, lines.first_mut(), hosts.is_empty()) {
+            // The hosts that failed are among those of a limit that is there already.
+            if let Some(at) = line.argv.iter().position(|word| word == "--limit") {
+                line.argv.drain(at..(at + 2).min(line.argv.len()));
+            }
+            let at = line.argv.len().saturating_sub(1);
+            line.argv.splice(at..at, ["--limit".to_owned(), hosts.join(",")]);
+        }
+        lines
+    }
+
     /// The commands it runs, in order. Write, wait, ask and check steps have none: the engine does them itself.
     #[must_use]
     pub fn commands(&self) -> Vec<CommandLine> {
@@ -387,6 +430,12 @@ impl Plan {
     #[must_use]
     pub fn check(&self, id: &str) -> Option<&CheckSpec> {
         self.checks.iter().find(|check| check.id == *id)
+    }
+
+    /// The digest of an answer that some phase reads; none: no phase does.
+    #[must_use]
+    pub fn read(&self, field: &str) -> Option<&str> {
+        self.phases.iter().find_map(|phase| phase.reads.get(field).or(phase.names.get(field))).map(String::as_str)
     }
 
     /// The file with this path.

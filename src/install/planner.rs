@@ -10,11 +10,10 @@ use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
 use super::helm::HelmSpec;
 use super::ids::FieldId;
-use super::interpolate::{Values, expand};
-use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{
-    AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SectionSpec, SshSpec, Step, StepKind, WriteSpec,
-};
+use super::interpolate::{Values, expand, names};
+use super::known_names::{file_texts, step_texts};
+use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
+use super::profile::{AnsibleSpec, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -47,11 +46,11 @@ pub fn plan(profile: &Profile, site: &Site, place: &Place) -> Result<Plan, Vec<K
     if planner.problems.is_empty() { Ok(plan) } else { Err(planner.problems) }
 }
 
-struct Planner<'a> {
+pub(super) struct Planner<'a> {
     profile: &'a Profile,
-    site: &'a Site,
-    place: &'a Place,
-    values: Values,
+    pub(super) site: &'a Site,
+    pub(super) place: &'a Place,
+    pub(super) values: Values,
     problems: Vec<KeyProblem>,
 }
 
@@ -100,7 +99,7 @@ impl Planner<'_> {
         }
     }
 
-    fn expand(&mut self, key: &str, text: &str) -> String {
+    pub(super) fn expand(&mut self, key: &str, text: &str) -> String {
         match self.values.expand(text) {
             Ok(text) => text,
             Err(error) => {
@@ -111,7 +110,7 @@ impl Planner<'_> {
     }
 
     /// Resolves `kit:path`, `~/path` and `${…}` to an absolute path.
-    fn path(&mut self, key: &str, text: &str) -> String {
+    pub(super) fn path(&mut self, key: &str, text: &str) -> String {
         if let Some((source, rest)) = self.source_path(text) {
             let rest = self.expand(key, &rest);
             return format!("{}/{rest}", self.values.get(&format!("checkout.{source}")).unwrap_or_default());
@@ -120,7 +119,7 @@ impl Planner<'_> {
         absolute(&text, &self.place.home)
     }
 
-    fn source_path(&self, text: &str) -> Option<(String, String)> {
+    pub(super) fn source_path(&self, text: &str) -> Option<(String, String)> {
         let (source, rest) = text.split_once(':')?;
         self.profile.sources.contains_key(source).then(|| (source.to_owned(), rest.to_owned()))
     }
@@ -170,7 +169,18 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
+            settled: self.settled(),
         }
+    }
+
+    fn settled(&self) -> BTreeMap<FieldId, Settled> {
+        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
+        let entry = |field: &super::field::Field| Settled {
+            label: field.label.clone(),
+            by: field.settled_by.clone(),
+            cost: field.hard_to_change.clone(),
+        };
+        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -190,85 +200,7 @@ impl Planner<'_> {
         }
     }
 
-    // --- files ---
-
-    fn file(&mut self, file: &FileSpec) -> PlanFile {
-        let key = format!("file.{}", file.target);
-        let path = self.path(&key, &file.target);
-        let content = match &file.origin {
-            FileOrigin::Create { text, lists } => FileContent::Create { text: self.created(&key, text, lists) },
-            FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
-            FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
-            FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
-        };
-        PlanFile { path, secret: file.secret, content }
-    }
-
-    fn created(&mut self, key: &str, text: &str, lists: &BTreeMap<String, SectionSpec>) -> String {
-        for (name, list) in lists {
-            let machines: Vec<Machine> = self.site.with_role(list.each.as_str()).cloned().collect();
-            let lines: Vec<String> = machines.iter().map(|machine| self.machine_text(key, &list.line, machine)).collect();
-            self.values.set(format!("list.{name}"), lines.join("\n"));
-        }
-        self.expand(key, text)
-    }
-
-    fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {
-        let template = self.path(key, &edit.template);
-        let fallback = match self.source_path(&edit.template) {
-            Some((source, rest)) => format!("{}/{rest}", self.place.fetched.get(&source).cloned().unwrap_or_default()),
-            None => template.clone(),
-        };
-        let format = FileFormat::of(target).unwrap_or(FileFormat::Hcl);
-        let mut edits = Vec::new();
-        for (table, make) in [(&edit.set, true), (&edit.add, false)] {
-            for (name, value) in table {
-                let entries: Vec<(Option<String>, String, &toml::Value)> = match (format, value) {
-                    (FileFormat::Ini, toml::Value::Table(inner)) => {
-                        inner.iter().map(|(key, value)| (Some(name.clone()), key.clone(), value)).collect()
-                    }
-                    _ => vec![(None, name.clone(), value)],
-                };
-                for (section, key_name, value) in entries {
-                    let value = self.toml_value(&format!("{key}.{name}"), value);
-                    edits.push(if make {
-                        Edit::Set { section, key: key_name, value }
-                    } else {
-                        Edit::Add { section, key: key_name, value }
-                    });
-                }
-            }
-        }
-        for (group, section) in &edit.section {
-            let machines: Vec<Machine> = self.site.with_role(section.each.as_str()).cloned().collect();
-            let lines =
-                machines.iter().map(|machine| self.machine_text(&format!("{key}.section.{group}"), &section.line, machine)).collect();
-            edits.push(Edit::Hosts { group: group.clone(), lines });
-        }
-        if let Some(knobs) = edit.advanced.as_ref().and_then(|name| self.site.advanced.get(name)) {
-            edits.extend(knobs.iter().map(|(key, value)| Edit::Set { section: None, key: key.clone(), value: value.clone() }));
-        }
-        FileContent::Edit { template, fallback, format, edits }
-    }
-
-    /// Fills in a value; a text that is one `${field}` takes the type of the field.
-    fn toml_value(&mut self, key: &str, value: &toml::Value) -> toml::Value {
-        match value {
-            toml::Value::String(text) => {
-                let only = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}'));
-                if let Some(typed) = only.and_then(|name| self.site.answers.get(name))
-                    && !matches!(typed, super::field::Value::Text(_))
-                {
-                    return typed.to_toml();
-                }
-                toml::Value::String(self.expand(key, text))
-            }
-            toml::Value::Array(list) => toml::Value::Array(list.iter().map(|value| self.toml_value(key, value)).collect()),
-            other => other.clone(),
-        }
-    }
-
-    fn machine_text(&mut self, key: &str, text: &str, machine: &Machine) -> String {
+    pub(super) fn machine_text(&mut self, key: &str, text: &str, machine: &Machine) -> String {
         let own: BTreeMap<String, String> =
             machine_values(self.profile, self.site, machine).into_iter().map(|(item, value)| (format!("machine.{item}"), value)).collect();
         match expand(text, &|name| own.get(name).cloned().or_else(|| self.values.get(name).map(str::to_owned))) {
@@ -286,6 +218,10 @@ impl Planner<'_> {
         let key = format!("check.{}", check.id);
         let mut check = check.clone();
         check.remedy = self.expand(&key, &check.remedy);
+        if let Some(fix) = &mut check.fix {
+            fix.does = self.expand(&key, &fix.does);
+            fix.script = self.expand(&key, &fix.script);
+        }
         match &mut check.kind {
             CheckKind::Certificate { chain, key: private, names, .. } => {
                 *chain = self.path(&key, chain);
@@ -298,7 +234,7 @@ impl Planner<'_> {
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
-            CheckKind::Dns { records } => {
+            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
                     let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
                     *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
@@ -309,6 +245,18 @@ impl Planner<'_> {
                 *address = address.as_ref().map(|address| self.expand(&key, address));
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
+            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
+                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+            }
+            CheckKind::Charts { index, file, .. } => {
+                *index = self.expand(&key, index);
+                *file = self.path(&key, file);
+            }
+            CheckKind::PortsFree { udp, udp_fields, .. } => {
+                for field in std::mem::take(udp_fields) {
+                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
+                }
+            }
             _ => {}
         }
         check
@@ -320,7 +268,15 @@ impl Planner<'_> {
         let present: Vec<_> =
             self.profile.phases.iter().filter(|other| self.site.holds(other.when.as_ref())).map(|other| other.id.clone()).collect();
         let known = |list: &[super::ids::PhaseId]| list.iter().filter(|id| present.contains(id)).cloned().collect();
-        let reads: BTreeMap<FieldId, String> = phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        let mut reads: BTreeMap<FieldId, String> =
+            phase.reads.iter().map(|field| (field.clone(), self.digest(&self.read(field)))).collect();
+        for name in &phase.reads_advanced {
+            // An empty table says as much as none, and leaves the digests of a site without such settings as they were.
+            let knobs = self.site.advanced.get(name).filter(|knobs| !knobs.is_empty());
+            if let (Some(knobs), Ok(id)) = (knobs, format!("advanced.{name}").parse::<FieldId>()) {
+                reads.insert(id, self.digest(knobs));
+            }
+        }
         let steps: Vec<PlanStep> = phase
             .steps
             .iter()
@@ -334,10 +290,38 @@ impl Planner<'_> {
             needs: known(&phase.needs),
             after: known(&phase.after),
             reads,
+            names: self.named(phase),
             expect_minutes: phase.expect_minutes,
             skip: phase.skip.clone(),
             steps,
         }
+    }
+
+    /// The answers that the steps of a phase and the files they write name, with their digests.
+    fn named(&self, phase: &Phase) -> BTreeMap<FieldId, String> {
+        let mut texts: Vec<String> = Vec::new();
+        for step in phase.steps.iter().filter(|step| self.site.holds(step.when.as_ref())) {
+            texts.extend(step_texts(step));
+            let StepKind::Write(which) = &step.action else { continue };
+            let written = |file: &&FileSpec| match which {
+                WriteSpec::All(_) => true,
+                WriteSpec::Targets(targets) => targets.contains(&file.target),
+            };
+            texts.extend(self.profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).filter(written).flat_map(file_texts));
+        }
+        let mut named = BTreeMap::new();
+        while let Some(text) = texts.pop() {
+            if let Some((source, _)) = self.source_path(&text) {
+                let source = self.profile.sources.iter().find(|(id, _)| id.as_str() == source);
+                texts.extend(source.map(|(_, source)| source.checkout.clone()));
+            }
+            texts.extend(self.profile.derive.iter().filter(|(name, _)| names(&text).contains(name)).map(|(_, text)| text.clone()));
+            let fields = names(&text).into_iter().map(|name| name.strip_prefix("secret.").map_or(name.clone(), str::to_owned));
+            for field in fields.filter_map(|name| self.profile.field(&name)) {
+                named.insert(field.id.clone(), self.digest(&self.read(&field.id)));
+            }
+        }
+        named
     }
 
     /// What a phase reads of a field: its value, or the reference to the secret.
@@ -376,7 +360,12 @@ impl Planner<'_> {
             Action::Write { paths } => files.iter().filter(|file| paths.contains(&file.path)).collect(),
             _ => Vec::new(),
         };
-        planned.digest = self.digest(&(&planned, written, reads));
+        // How it may be repeated does not change what it does.
+        let mut what = planned.clone();
+        if let Action::Ansible { limit_retry, .. } = &mut what.action {
+            *limit_retry = false;
+        }
+        planned.digest = self.digest(&(&what, written, reads));
         planned
     }
 
@@ -471,7 +460,7 @@ impl Planner<'_> {
             let concerned = |machine: &&Machine| each.roles.iter().any(|role| machine.has_role(role.as_str()));
             each.tasks * u32::try_from(self.site.machines.iter().filter(concerned).count()).unwrap_or(0)
         });
-        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model }
+        Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model, limit_retry: spec.limit_retry }
     }
 
     fn ssh(&mut self, key: &str, spec: &SshSpec) -> Action {

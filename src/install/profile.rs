@@ -285,6 +285,8 @@ pub struct Phase {
     pub after: Vec<PhaseId>,
     /// The answers it depends on; beside those its steps and files name.
     pub reads: Vec<FieldId>,
+    /// The names under `[advanced]` whose further settings it depends on.
+    pub reads_advanced: Vec<String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
     /// What skipping it means; a phase without this text cannot be skipped.
@@ -437,6 +439,10 @@ pub struct AnsibleSpec {
     /// Hosts or groups it is limited to.
     #[serde(default)]
     pub limit: Option<String>,
+    /// Whether it may run again on the hosts alone that failed: where the hosts do not depend on one another, and nothing is lost of a
+    /// handler that was notified before.
+    #[serde(default)]
+    pub limit_retry: bool,
     /// Further arguments; interpolated.
     #[serde(default)]
     pub arguments: Vec<String>,

@@ -265,7 +265,7 @@ impl Reader {
     }
 
     fn check(&mut self, entry: &Entry) -> Option<CheckSpec> {
-        let common = split(&entry.table, &["id", "title", "level", "roles", "guards", "provided_by", "on_demand", "when", "remedy"]);
+        let common = split(&entry.table, &["id", "title", "level", "roles", "guards", "provided_by", "on_demand", "when", "remedy", "fix"]);
         let head: CheckHead = self.convert(entry, common.0)?;
         let kind: CheckKind = self.convert(entry, common.1)?;
         Some(CheckSpec {
@@ -278,6 +278,7 @@ impl Reader {
             on_demand: head.on_demand,
             when: head.when,
             remedy: head.remedy,
+            fix: head.fix,
             kind,
         })
     }
@@ -320,7 +321,8 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) = split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) =
+            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "skip", "when"]);
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -342,6 +344,7 @@ impl Reader {
             needs: head.needs,
             after: head.after,
             reads: head.reads,
+            reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
             skip: head.skip,
             when: head.when,
@@ -426,6 +429,8 @@ struct CheckHead {
     when: Option<Condition>,
     #[serde(default)]
     remedy: String,
+    #[serde(default)]
+    fix: Option<super::fix::Fix>,
 }
 
 #[derive(Deserialize)]
@@ -449,6 +454,8 @@ struct PhaseHead {
     after: Vec<PhaseId>,
     #[serde(default)]
     reads: Vec<FieldId>,
+    #[serde(default)]
+    reads_advanced: Vec<String>,
     #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]

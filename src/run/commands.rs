@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::event::{Decision as Decided, Event, Failure, Outcome, StopReason};
 use super::machine::{Adopted, Command, Doing, Effect, Machine, record};
 use super::question::{Answer, Wanted};
-use super::select::{needs_met, select};
+use super::retry::Again;
+use super::select::select;
 use super::state::State;
 use crate::install::ids::PhaseId;
 use crate::install::plan::Action;
@@ -36,7 +37,10 @@ impl Machine {
                     Err(message) => vec![Effect::Reject(message)],
                 }
             }
-            Command::Retry { phase, from_start } => self.retry(state, phase, from_start, by),
+            Command::Retry { phase, from_start, step, failed_hosts } => {
+                self.retry(state, Again { phase, from_start, step, failed_hosts }, by)
+            }
+            Command::Shell { step, secrets } => vec![record(Event::OperatorDecided { decision: Decided::Shell { step, secrets }, by })],
             Command::Skip { phase, reason } => self.skip(state, phase, reason, by),
             Command::Answer { question, answer } => self.answer(state, &question, answer, by),
             Command::Stop { now } => {
@@ -73,7 +77,7 @@ impl Machine {
         }
     }
 
-    fn wake(&mut self, queue: Vec<PhaseId>) {
+    pub(super) fn wake(&mut self, queue: Vec<PhaseId>) {
         self.queue = queue;
         self.gated.clear();
         self.needed = None;
@@ -82,33 +86,11 @@ impl Machine {
     }
 
     /// What was selected when an earlier engine ran; the journal knows it.
-    fn remember(&mut self, state: &State) {
+    pub(super) fn remember(&mut self, state: &State) {
         if self.queue.is_empty() {
             let open = |id: &&PhaseId| state.plan.phase(id.as_str()).is_some_and(|phase| !state.phase_state(phase).is_settled());
             self.queue = state.selected.iter().filter(open).cloned().collect();
         }
-    }
-
-    fn retry(&mut self, state: &State, phase: PhaseId, from_start: bool, by: String) -> Vec<Effect> {
-        if self.adopted != Adopted::No && !from_start && matches!(&self.doing, Doing::Step(step, _) if step.phase == phase) {
-            self.adopted = Adopted::Wanted;
-            return vec![record(Event::OperatorDecided { decision: Decided::Retry { phase, from_start }, by })];
-        }
-        if self.is_busy() {
-            return vec![Effect::Reject("a phase is running already".into())];
-        }
-        let Some(planned) = state.plan.phase(phase.as_str()) else { return vec![Effect::Reject(format!("there is no phase '{phase}'"))] };
-        if !from_start && state.phase_state(planned).satisfies() {
-            return vec![Effect::Reject(format!("phase '{phase}' is done; retry it with --from-start to run all its steps again"))];
-        }
-        self.remember(state);
-        let mut queue = vec![phase.clone()];
-        queue.extend(self.queue.iter().filter(|queued| **queued != phase).cloned());
-        if let Err(message) = needs_met(state, &queue[..1]) {
-            return vec![Effect::Reject(message)];
-        }
-        self.wake(queue);
-        vec![record(Event::OperatorDecided { decision: Decided::Retry { phase, from_start }, by })]
     }
 
     fn skip(&mut self, state: &State, phase: PhaseId, reason: String, by: String) -> Vec<Effect> {
@@ -142,6 +124,9 @@ impl Machine {
         let attempt = state.step(&step).map_or(1, |record| record.attempts);
         let answered = |answer: Option<String>| record(Event::QuestionAnswered { id: id.to_owned(), by: by.clone(), answer });
         let finished = |outcome| record(Event::StepFinished { step: step.clone(), attempt, outcome, took_ms: 0, log_bytes: 0 });
+        if question.is_prompt() {
+            return self.typed(state, question, attempt, answer, by);
+        }
         let effects = match (&question.wanted, answer) {
             (_, Answer::Open) => match question.optional() {
                 Some(meaning) => {
@@ -164,7 +149,7 @@ impl Machine {
                         .unwrap_or_else(|| problem.0.replace(text.trim(), "(the answer)"));
                     return vec![Effect::Reject(format!("the answer does not fit: {message}"))];
                 }
-                let kept = Effect::KeepSecret { field: field.clone(), value: text.trim().to_owned() };
+                let kept = Effect::KeepSecret { question: id.to_owned(), field: field.clone(), value: text.trim().to_owned() };
                 vec![kept, answered(None), finished(Outcome::Done)]
             }
             (wanted, Answer::Text(text)) => {
@@ -181,6 +166,10 @@ impl Machine {
                     }
                     (Wanted::Destroy { resources }, true) => {
                         let decision = Decided::Confirm { step: step.clone(), destroys: resources.clone() };
+                        vec![answered(Some("yes".into())), record(Event::OperatorDecided { decision, by: by.clone() })]
+                    }
+                    (Wanted::Change { fields }, true) => {
+                        let decision = Decided::Accept { fields: fields.clone() };
                         vec![answered(Some("yes".into())), record(Event::OperatorDecided { decision, by: by.clone() })]
                     }
                     (_, true) => {

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Cluster;
+use super::detail::{Active, KnownLine};
 use super::question::Question;
 use crate::install::check::Finding;
-use crate::install::ids::{PhaseId, StepRef};
+use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::Plan;
 
 /// The version of the journal's format.
@@ -86,6 +88,9 @@ pub enum Event {
         ignored: usize,
         /// What holds it back, one sentence each.
         blocking: Vec<String>,
+        /// What holds it back, where it is no check.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Held>,
     },
     /// A step begins. Written before anything is done.
     StepStarted {
@@ -95,6 +100,9 @@ pub enum Event {
         attempt: u32,
         /// The digest of the step as it is run.
         digest: String,
+        /// The hosts it is limited to; empty: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
     },
     /// A step ended.
     StepFinished {
@@ -138,6 +146,16 @@ pub enum Event {
     /// A kind of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// What holds a phase back, where it is no check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// A phase that it needs is not done, or was skipped.
+    Need,
+    /// A step of it may run only once, and has begun before.
+    Once,
 }
 
 /// Why an engine let go of a run.
@@ -234,6 +252,9 @@ pub struct Failure {
     /// What a Terraform plan would destroy or replace; set when that is why it stopped.
     #[serde(default)]
     pub destroys: Vec<String>,
+    /// Those of them that failed while an earlier apply made them: Terraform replaces what it calls tainted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tainted: Vec<String>,
 }
 
 /// What an operator decided.
@@ -251,6 +272,12 @@ pub enum Decision {
         phase: PhaseId,
         /// From its first step, not from the first that has not succeeded.
         from_start: bool,
+        /// This step of it, also where it has succeeded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
+        /// These hosts alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
     },
     /// Go on without a phase.
     Skip {
@@ -271,6 +298,18 @@ pub enum Decision {
         /// Resources Terraform may destroy or replace.
         #[serde(default)]
         destroys: Vec<String>,
+    },
+    /// A shell was opened where a step works.
+    Shell {
+        /// The step.
+        step: StepRef,
+        /// Whether its environment has the step's secrets.
+        secrets: bool,
+    },
+    /// Answers were changed that are hard to change, in full knowledge of what that costs.
+    Accept {
+        /// The fields.
+        fields: Vec<String>,
     },
 }
 
@@ -293,4 +332,38 @@ pub struct Progress {
     pub log_bytes: u64,
     /// When the last output came.
     pub last_output: Option<Timestamp>,
+    /// What it asks at its terminal and waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompted>,
+    /// What is known in detail; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Box<Now>>,
+}
+
+/// A prompt that nobody has answered beforehand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Prompted {
+    /// Counts the prompts of an attempt from 1.
+    pub number: u32,
+    /// The line that asks, secrets removed.
+    pub text: String,
+    /// The lines before it, secrets removed.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// Whether what is typed is not shown.
+    pub secret: bool,
+}
+
+/// What is known in detail of a running step.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Now {
+    /// What goes on at the same time, that which has taken longest first; the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<Active>,
+    /// What stands in the cluster, where the step works on one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+    /// Known failures recognised in the output so far, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownLine>,
 }

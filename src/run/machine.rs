@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Event, Failure, Outcome, StopReason};
-use super::question::{Answer, Question, Wanted};
+use super::event::{Event, Failure, Held, Outcome, Prompted, StopReason};
+use super::question::{self, Answer, Question, Wanted};
 use super::resume::{self, Decision};
 use super::select::unmet;
 use super::state::{PhaseState, State};
-use crate::install::ids::{PhaseId, StepRef};
+use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::{Action, Plan, PlanPhase, PlanStep};
 
 /// Which phases to run.
@@ -35,6 +35,10 @@ pub enum Command {
         phase: PhaseId,
         /// From its first step.
         from_start: bool,
+        /// From this step, also where it has succeeded.
+        step: Option<StepId>,
+        /// On the hosts alone that failed or could not be reached.
+        failed_hosts: bool,
     },
     /// Go on without a phase.
     Skip {
@@ -54,6 +58,13 @@ pub enum Command {
     Stop {
         /// Kill instead of asking to end.
         now: bool,
+    },
+    /// A shell was opened where a step works: recorded, nothing else.
+    Shell {
+        /// The step.
+        step: StepRef,
+        /// Whether with its secrets.
+        secrets: bool,
     },
     /// Start nothing more: say that nothing is under way, when that is so.
     Settle,
@@ -105,6 +116,20 @@ pub enum Input {
         /// The length of its output.
         log_bytes: u64,
     },
+    /// What the step that runs asks at its terminal; none: it waits for nothing.
+    Prompted {
+        /// The step.
+        step: StepRef,
+        /// Which attempt.
+        attempt: u32,
+        /// What it asks.
+        prompt: Option<Prompted>,
+    },
+    /// An answer could not be kept: its question stays open.
+    NotKept {
+        /// The question.
+        question: String,
+    },
     /// A runner of an earlier engine is still at work.
     Adopted {
         /// The step.
@@ -131,9 +156,26 @@ pub enum Effect {
         attempt: u32,
         /// What Terraform may destroy or replace.
         destroys: Vec<String>,
+        /// The hosts it is limited to; empty: all.
+        hosts: Vec<String>,
     },
-    /// Keep the answer to a secret field.
+    /// Type the answer to a prompt of the step that runs. What follows it is done only where that worked.
+    Type {
+        /// The question.
+        question: String,
+        /// The step.
+        step: StepRef,
+        /// Which attempt.
+        attempt: u32,
+        /// Which prompt of it.
+        number: u32,
+        /// The answer.
+        text: String,
+    },
+    /// Keep the answer to a secret field. What follows it is done only where that worked.
     KeepSecret {
+        /// The question.
+        question: String,
         /// The field.
         field: String,
         /// The answer.
@@ -169,6 +211,8 @@ pub struct Machine {
     pub(super) needed: Option<StepRef>,
     pub(super) stopping: Option<String>,
     pub(super) adopted: Adopted,
+    /// The prompt of the step that runs that was asked about last.
+    pub(super) prompt: Option<u32>,
 }
 
 /// Whether the step under way was begun by an earlier engine.
@@ -183,7 +227,15 @@ pub(super) enum Adopted {
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { queue: Vec::new(), doing: Doing::Halted, gated: BTreeSet::new(), needed: None, stopping: None, adopted: Adopted::No }
+        Self {
+            queue: Vec::new(),
+            doing: Doing::Halted,
+            gated: BTreeSet::new(),
+            needed: None,
+            stopping: None,
+            adopted: Adopted::No,
+            prompt: None,
+        }
     }
 }
 
@@ -221,17 +273,25 @@ impl Machine {
                 self.doing = Doing::Nothing;
                 if blocking.is_empty() {
                     self.gated.insert(phase.clone());
-                    return vec![record(Event::Gate { phase, open: true, ignored, blocking })];
+                    return vec![record(Event::Gate { phase, open: true, ignored, blocking, held: None })];
                 }
                 self.doing = Doing::Halted;
-                vec![record(Event::Gate { phase, open: false, ignored, blocking }), Effect::Halt(StopReason::Blocked)]
+                vec![record(Event::Gate { phase, open: false, ignored, blocking, held: None }), Effect::Halt(StopReason::Blocked)]
             }
             Input::NeedJudged { step, unneeded } => self.need_judged(state, step, unneeded),
             Input::Ended { step, attempt, outcome, took_ms, log_bytes } => {
                 if self.doing == Doing::Step(step.clone(), attempt) {
                     self.doing = Doing::Nothing;
+                    self.prompt = None;
                 }
                 self.ended(state, step, attempt, outcome, took_ms, log_bytes)
+            }
+            Input::Prompted { step, attempt, prompt } => self.prompted(state, step, attempt, prompt),
+            Input::NotKept { question } => {
+                if state.questions.iter().any(|open| open.id == question && !open.is_prompt()) {
+                    self.doing = Doing::Question(question);
+                }
+                Vec::new()
             }
             Input::Adopted { step, attempt } => {
                 if !self.queue.contains(&step.phase) {
@@ -269,8 +329,11 @@ impl Machine {
             };
             if let Some(blocking) = unmet(state, phase) {
                 self.doing = Doing::Halted;
-                let closed = Event::Gate { phase: id, open: false, ignored: 0, blocking: vec![blocking] };
+                let closed = Event::Gate { phase: id, open: false, ignored: 0, blocking: vec![blocking], held: Some(Held::Need) };
                 return vec![record(closed), Effect::Halt(StopReason::Blocked)];
+            }
+            if let Some(question) = state.costly_question(phase) {
+                return self.ask(question);
             }
             if !self.gated.contains(&id) {
                 self.doing = Doing::Gate(id.clone());
@@ -287,12 +350,7 @@ impl Machine {
         let reference = StepRef { phase: phase.id.clone(), step: step.id.clone() };
         let known = state.step(&reference);
         let confirmed = known.and_then(|record| record.confirmed.clone());
-        match resume::decide(
-            resume::last(known),
-            known.is_some_and(|record| record.digest == step.digest),
-            step.repeat,
-            confirmed.is_some(),
-        ) {
+        match resume::decide(resume::last(known), resume::same(known, step), step.repeat, confirmed.is_some()) {
             Decision::Refuse => {
                 self.doing = Doing::Halted;
                 let message = format!(
@@ -300,7 +358,13 @@ impl Machine {
                     step.title
                 );
                 vec![
-                    record(Event::Gate { phase: phase.id.clone(), open: false, ignored: 0, blocking: vec![message] }),
+                    record(Event::Gate {
+                        phase: phase.id.clone(),
+                        open: false,
+                        ignored: 0,
+                        blocking: vec![message],
+                        held: Some(Held::Once),
+                    }),
                     Effect::Halt(StopReason::Blocked),
                 ]
             }
@@ -328,7 +392,8 @@ impl Machine {
 
     fn start(&mut self, state: &State, step: &PlanStep, reference: StepRef, destroys: Vec<String>) -> Vec<Effect> {
         let attempt = state.step(&reference).map_or(0, |record| record.attempts) + 1;
-        let started = record(Event::StepStarted { step: reference.clone(), attempt, digest: step.digest.clone() });
+        let hosts = state.step(&reference).map(|record| record.hosts.clone()).unwrap_or_default();
+        let started = record(Event::StepStarted { step: reference.clone(), attempt, digest: step.digest.clone(), hosts: hosts.clone() });
         if let Action::Ask { text, detail, field, optional } = &step.action {
             let optional = optional.clone();
             let wanted = match field {
@@ -340,7 +405,7 @@ impl Machine {
             return std::iter::once(started).chain(self.ask(question)).collect();
         }
         self.doing = Doing::Step(reference.clone(), attempt);
-        vec![started, Effect::Execute { step: reference, attempt, destroys }]
+        vec![started, Effect::Execute { step: reference, attempt, destroys, hosts }]
     }
 
     pub(super) fn ask(&mut self, question: Question) -> Vec<Effect> {
@@ -359,16 +424,16 @@ impl Machine {
         };
         let attempt = state.step(&step).map_or(0, |record| record.attempts) + 1;
         vec![
-            record(Event::StepStarted { step: step.clone(), attempt, digest: planned.digest.clone() }),
+            record(Event::StepStarted { step: step.clone(), attempt, digest: planned.digest.clone(), hosts: Vec::new() }),
             record(Event::StepFinished { step, attempt, outcome: Outcome::Unneeded { reason }, took_ms: 0, log_bytes: 0 }),
         ]
     }
 
     fn ended(&mut self, state: &State, step: StepRef, attempt: u32, outcome: Outcome, took_ms: u64, log_bytes: u64) -> Vec<Effect> {
         let success = outcome.is_success();
-        let destroys = match &outcome {
-            Outcome::Failed(Failure { destroys, .. }) if !destroys.is_empty() => destroys.clone(),
-            _ => Vec::new(),
+        let (destroys, tainted) = match &outcome {
+            Outcome::Failed(Failure { destroys, tainted, .. }) if !destroys.is_empty() => (destroys.clone(), tainted.clone()),
+            _ => Default::default(),
         };
         let stopped = matches!(outcome, Outcome::Stopped { .. });
         let adopted = std::mem::replace(&mut self.adopted, Adopted::No);
@@ -379,17 +444,7 @@ impl Machine {
             return effects;
         }
         if !destroys.is_empty() && self.stopping.is_none() {
-            let question = Question {
-                id: question_id(state, &step),
-                text: format!("Let Terraform destroy or replace {} resource(s)?", destroys.len()),
-                detail: format!(
-                    "The plan would destroy or replace: {}. Nothing has been changed. Answer yes to plan again and let it.",
-                    destroys.join(", ")
-                ),
-                step,
-                wanted: Wanted::Destroy { resources: destroys },
-            };
-            effects.extend(self.ask(question));
+            effects.extend(self.ask(question::destroying(question_id(state, &step), step, destroys, &tainted)));
             return effects;
         }
         self.doing = Doing::Halted;
@@ -409,10 +464,10 @@ fn next_step<'a>(state: &State, phase: &'a PlanPhase) -> Option<&'a PlanStep> {
         let reference = StepRef { phase: phase.id.clone(), step: step.id.clone() };
         let known = state.step(&reference);
         if step.on_retry {
-            return retry_is_due(state, phase, number).then_some(step);
+            let asked_for = known.is_some_and(|record| record.forgotten);
+            return (asked_for || retry_is_due(state, phase, number)).then_some(step);
         }
-        let same = known.is_some_and(|record| record.digest == step.digest);
-        (resume::decide(resume::last(known), same, step.repeat, false) != Decision::Keep).then_some(step)
+        (resume::decide(resume::last(known), resume::same(known, step), step.repeat, false) != Decision::Keep).then_some(step)
     })
 }
 

@@ -4,6 +4,8 @@
 //! PEM private keys and Rancher import addresses. Work is done on whole lines; the beginning of a line is held back only while it may
 //! be the beginning of a secret.
 
+use std::borrow::Cow;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -72,6 +74,16 @@ impl Redactor {
         patterns.extend(MARKERS.iter().map(|(marker, _)| marker.as_bytes().to_vec()));
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns)?;
         Ok(Self { automaton, patterns, known })
+    }
+
+    /// The same, and one value more.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(&self, secret: &str) -> Result<Self, aho_corasick::BuildError> {
+        // Whatever form a known value has been given in, it is found by that.
+        let known = self.patterns[..self.known].iter().filter_map(|pattern| std::str::from_utf8(pattern).ok());
+        Self::new(known.chain([secret]))
     }
 
     /// Removes secrets from a whole text.
@@ -196,7 +208,7 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
 /// Removes secrets from a stream of bytes.
 #[derive(Debug)]
 pub struct Stream<'a> {
-    redactor: &'a Redactor,
+    redactor: Cow<'a, Redactor>,
     partial: Vec<u8>,
     pem: bool,
 }
@@ -205,7 +217,12 @@ impl<'a> Stream<'a> {
     /// Begins a stream.
     #[must_use]
     pub fn new(redactor: &'a Redactor) -> Self {
-        Self { redactor, partial: Vec::new(), pem: false }
+        Self { redactor: Cow::Borrowed(redactor), partial: Vec::new(), pem: false }
+    }
+
+    /// From now on, removes what another redactor knows.
+    pub fn learn(&mut self, redactor: Redactor) {
+        self.redactor = Cow::Owned(redactor);
     }
 
     /// Takes in bytes and appends every whole line, without its secrets.

@@ -2,12 +2,13 @@
 
 use super::event::Outcome;
 use super::state::StepRecord;
+use crate::install::plan::PlanStep;
 use crate::install::profile::Repeat;
 
 /// How a step ended last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Last {
-    /// It was never begun, or a retry from the start forgot it.
+    /// It was never begun.
     None,
     /// It succeeded (done, warned, or not needed).
     Succeeded,
@@ -45,12 +46,17 @@ pub fn decide(last: Last, same: bool, repeat: Repeat, confirmed: bool) -> Decisi
     }
 }
 
+/// Whether a step is what it was when it last ran, and no retry has asked for it again.
+#[must_use]
+pub fn same(record: Option<&StepRecord>, step: &PlanStep) -> bool {
+    record.is_some_and(|record| record.digest == step.digest && !record.forgotten)
+}
+
 /// How a step ended last, by its record. A step whose runner is alive is not decided here: it is adopted.
 #[must_use]
 pub fn last(record: Option<&StepRecord>) -> Last {
     let Some(record) = record.filter(|record| record.attempts > 0) else { return Last::None };
     match &record.outcome {
-        Some(outcome) if outcome.is_success() && record.forgotten => Last::None,
         Some(outcome) if outcome.is_success() => Last::Succeeded,
         Some(Outcome::Failed(_)) => Last::Failed,
         Some(Outcome::Stopped { .. }) => Last::Stopped,

@@ -1,5 +1,7 @@
 //! Which phases a selection means, and whether what they need is there.
 
+use std::collections::BTreeSet;
+
 use super::machine::Selection;
 use super::state::{PhaseState, State};
 use crate::install::ids::PhaseId;
@@ -15,6 +17,18 @@ pub(super) fn unmet(state: &State, phase: &PlanPhase) -> Option<String> {
             _ => Some(format!("needs phase '{need}', which is not done")),
         }
     })
+}
+
+/// The phases that a phase needs, directly or through others, and that are stale, in the plan's order.
+pub(super) fn stale_needs(state: &State, phase: &PlanPhase) -> Vec<PhaseId> {
+    let mut needed: BTreeSet<&PhaseId> = phase.needs.iter().collect();
+    for earlier in state.plan.phases.iter().rev() {
+        if needed.contains(&earlier.id) {
+            needed.extend(&earlier.needs);
+        }
+    }
+    let stale = |phase: &&PlanPhase| needed.contains(&phase.id) && state.phase_state(phase) == PhaseState::Stale;
+    state.plan.phases.iter().filter(stale).map(|phase| phase.id.clone()).collect()
 }
 
 /// # Errors
@@ -59,11 +73,18 @@ pub fn select(state: &State, selection: &Selection) -> Result<Vec<PhaseId>, Stri
     if from > to {
         return Err("--from names a phase that comes after --to".into());
     }
+    // A phase that runs alone brings along what it needs and what has become stale: else it would run with files of the answers before.
+    let named = |id: &PhaseId| selection.only.contains(id);
+    let with_them: BTreeSet<PhaseId> =
+        plan.phases.iter().filter(|phase| named(&phase.id)).flat_map(|phase| stale_needs(state, phase)).collect();
     let chosen: Vec<PhaseId> = plan
         .phases
         .iter()
         .enumerate()
-        .filter(|(number, phase)| (from..=to).contains(number) && (selection.only.is_empty() || selection.only.contains(&phase.id)))
+        .filter(|(number, phase)| {
+            let wanted = selection.only.is_empty() || named(&phase.id) || with_them.contains(&phase.id);
+            (from..=to).contains(number) && wanted
+        })
         .filter(|(_, phase)| !state.phase_state(phase).is_settled())
         .map(|(_, phase)| phase.id.clone())
         .collect();

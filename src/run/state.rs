@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::event::{Decision, Event, Outcome, Recorded, StopReason};
-use super::question::Question;
+use super::event::{Decision, Event, Held, Outcome, Recorded, StopReason};
+use super::question::{Question, Wanted};
 use crate::install::check::{Finding, Target};
-use crate::install::ids::{CheckId, PhaseId, StepRef};
+use crate::install::ids::{CheckId, FieldId, PhaseId, StepRef};
 use crate::install::plan::{Plan, PlanPhase};
 
 /// Why an event cannot follow.
@@ -86,8 +86,12 @@ pub struct StepRecord {
     pub digest: String,
     /// The operator agreed that it runs again, or that resources are destroyed; taken back when it starts.
     pub confirmed: Option<Vec<String>>,
-    /// A retry from the start forgot its success.
+    /// A retry asked for it again: its success does not count.
     pub forgotten: bool,
+    /// The hosts that its next attempt, or the one that runs, is limited to; empty: all.
+    pub hosts: Vec<String>,
+    /// The answers that its phase read or named when it was last run, each with its digest.
+    pub reads: BTreeMap<FieldId, String>,
 }
 
 impl StepRecord {
@@ -116,6 +120,8 @@ pub struct ClosedGate {
     pub blocking: Vec<String>,
     /// When it was judged.
     pub at: Timestamp,
+    /// What holds it back, where it is no check.
+    pub held: Option<Held>,
 }
 
 /// The state of a run.
@@ -149,8 +155,12 @@ pub struct State {
     pub selected: Vec<PhaseId>,
     /// Names and answers (secret ones hidden) of questions that were answered.
     pub answered: BTreeMap<String, Option<String>>,
+    /// Answers whose change the operator agreed to in spite of its cost, each with the digest of the value.
+    pub accepted: BTreeMap<String, String>,
     /// Whether an engine has the run, as far as the journal says.
     pub engine: Option<u32>,
+    /// The boot of the machine in which the last engine was started.
+    pub boot: String,
     /// Why the last engine let go.
     pub stopped: Option<StopReason>,
     /// Whether the run was closed.
@@ -190,7 +200,9 @@ impl State {
             questions: Vec::new(),
             selected: Vec::new(),
             answered: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             engine: None,
+            boot: String::new(),
             stopped: None,
             closed: false,
         }
@@ -231,9 +243,14 @@ impl State {
         self.last = recorded.at;
         match &recorded.event {
             Event::RunOpened { .. } | Event::Unknown => {}
-            Event::PlanChanged { plan, .. } => self.plan = (**plan).clone(),
-            Event::EngineStarted { pid, .. } => {
+            Event::PlanChanged { plan, .. } => {
+                self.plan = (**plan).clone();
+                // With other answers it is another question, or none.
+                self.questions.retain(|question| !matches!(question.wanted, Wanted::Change { .. }));
+            }
+            Event::EngineStarted { pid, boot, .. } => {
                 self.engine = Some(*pid);
+                self.boot.clone_from(boot);
                 self.stopped = None;
                 self.closed = false;
             }
@@ -244,15 +261,16 @@ impl State {
             Event::Finding { finding, .. } => {
                 self.findings.insert((finding.check.clone(), finding.target.clone()), finding.clone());
             }
-            Event::Gate { phase, open, blocking, .. } => {
+            Event::Gate { phase, open, blocking, held, .. } => {
                 if *open {
                     self.gates.remove(phase);
                 } else {
-                    self.gates.insert(phase.clone(), ClosedGate { blocking: blocking.clone(), at: recorded.at });
+                    self.gates.insert(phase.clone(), ClosedGate { blocking: blocking.clone(), at: recorded.at, held: *held });
                 }
             }
-            Event::StepStarted { step, attempt, digest } => {
+            Event::StepStarted { step, attempt, digest, hosts } => {
                 self.skips.remove(&step.phase);
+                let reads = self.plan.phase(step.phase.as_str()).map(PlanPhase::answers).unwrap_or_default();
                 let record = self.steps.entry(step.clone()).or_default();
                 record.attempts = record.attempts.max(*attempt);
                 record.started = Some(recorded.at);
@@ -260,6 +278,8 @@ impl State {
                 record.outcome = None;
                 record.digest.clone_from(digest);
                 record.forgotten = false;
+                record.hosts.clone_from(hosts);
+                record.reads = reads;
             }
             Event::StepFinished { step, outcome, took_ms, .. } => {
                 let record = self.steps.entry(step.clone()).or_default();
@@ -267,7 +287,10 @@ impl State {
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;
-                self.questions.retain(|question| question.step != *step || !outcome.is_success());
+                record.hosts.clear();
+                // A command that has ended waits for nothing.
+                let over = |question: &Question| outcome.is_success() || question.is_prompt();
+                self.questions.retain(|question| question.step != *step || !over(question));
             }
             Event::QuestionAsked { question } => {
                 // A step has one open question; asking again replaces it.
@@ -286,13 +309,22 @@ impl State {
 
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
         match decision {
-            Decision::Retry { phase, from_start } => {
+            Decision::Retry { phase, from_start, step: only, hosts } => {
                 self.skips.remove(phase);
                 self.gates.remove(phase);
                 for (step, record) in &mut self.steps {
-                    if step.phase == *phase && *from_start {
-                        record.forgotten = true;
+                    if step.phase == *phase && (*from_start || only.is_some()) {
+                        record.forgotten = *from_start;
                     }
+                    // A limit that was not used is forgotten with the retry that it was meant for.
+                    if step.phase == *phase && record.outcome.is_some() {
+                        record.hosts.clear();
+                    }
+                }
+                if let Some(step) = only {
+                    let record = self.steps.entry(StepRef { phase: phase.clone(), step: step.clone() }).or_default();
+                    record.forgotten = true;
+                    record.hosts.clone_from(hosts);
                 }
             }
             Decision::Skip { phase, reason } => {
@@ -304,7 +336,12 @@ impl State {
                 self.steps.entry(step.clone()).or_default().confirmed = Some(destroys.clone());
             }
             Decision::Run { phases } => self.selected.clone_from(phases),
-            Decision::Stop { .. } => {}
+            Decision::Accept { fields } => {
+                for field in fields {
+                    self.accepted.insert(field.clone(), self.plan.read(field).unwrap_or_default().to_owned());
+                }
+            }
+            Decision::Stop { .. } | Decision::Shell { .. } => {}
         }
     }
 
@@ -384,7 +421,7 @@ impl State {
             return gate.blocking.join("; ");
         }
         if self.phase_state(phase) == PhaseState::Stale {
-            return "answers it reads have changed since it ran".into();
+            return self.stale_reason(phase);
         }
         let reasons = self.steps_of(phase).filter_map(|(_, record)| record?.outcome.as_ref().map(Outcome::reason));
         reasons.filter(|reason| !reason.is_empty()).last().unwrap_or_default()
@@ -401,6 +438,13 @@ impl State {
     #[must_use]
     pub fn running(&self) -> Option<(&StepRef, &StepRecord)> {
         self.steps.iter().find(|(_, record)| record.is_running())
+    }
+
+    /// The step for which a process is at work: the running one, unless the run itself asks something for it.
+    #[must_use]
+    pub fn at_work(&self) -> Option<(&StepRef, &StepRecord)> {
+        let asks = |step: &StepRef| self.questions.iter().any(|question| question.step == *step && !question.is_prompt());
+        self.running().filter(|(step, _)| !asks(step))
     }
 
     /// Whether every phase is done, warned or skipped.

@@ -16,8 +16,8 @@ use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
 use super::{
-    advanced, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys, run_view,
-    start, summary, widgets,
+    advanced, fix, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys,
+    run_view, start, summary, widgets,
 };
 use crate::engine::client::Update;
 use crate::run::machine;
@@ -379,7 +379,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             Vec::new()
         }
         Told::Finding { round, finding } => {
-            preflight::found(model, round, *finding);
+            // A finding that says what is shown already is no reason to draw.
+            model.dirty = preflight::found(model, round, *finding) || dirty;
             Vec::new()
         }
         Told::PreflightEnded { round, result } => preflight::ended(model, round, result),
@@ -387,6 +388,11 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             preflight::ignored(model, &check, &target, result);
             Vec::new()
         }
+        Told::MendSaid { target, line } => {
+            fix::said(model, target, line);
+            Vec::new()
+        }
+        Told::Mended(result) => fix::mended(model, result),
         Told::HostKeys(result) => {
             host_keys::seen(model, result);
             Vec::new()

@@ -15,6 +15,7 @@ use crate::engine::client::Client;
 use crate::install::change::FileChange;
 use crate::install::check::{Finding, Target};
 use crate::install::facts::HostKeyAnswer;
+use crate::install::fix::{Mended, PlannedFix};
 use crate::install::ids::{CheckId, FieldId, MachineName, ProfileId, StepRef};
 use crate::install::plan::Plan;
 use crate::install::problem::Problem;
@@ -75,8 +76,8 @@ pub enum Command {
         site: PathBuf,
         /// Counts the rounds; every answer carries it back.
         round: u32,
-        /// These checks alone; empty: all.
-        only: Vec<CheckId>,
+        /// What of it.
+        again: Again,
     },
     /// Ends a preflight that is going on.
     CancelPreflight,
@@ -88,8 +89,15 @@ pub enum Command {
         check: CheckId,
         /// Where.
         target: Target,
-        /// Why; none: it counts again.
-        reason: Option<String>,
+        /// Why, and for how long, as `7d`; none: it counts again.
+        reason: Option<(String, String)>,
+    },
+    /// Runs scripts that the operator has seen and agreed to. Answered by [`Told::MendSaid`] and, at the end, [`Told::Mended`].
+    Mend {
+        /// The site file.
+        site: PathBuf,
+        /// Exactly what was shown.
+        fixes: Vec<PlannedFix>,
     },
     /// Asks all machines of a saved site for their host keys; no login. Answered by [`Told::HostKeys`].
     ScanHostKeys {
@@ -135,6 +143,17 @@ pub enum Command {
     Notify(String),
     /// Leaves; the shell ends.
     Quit,
+}
+
+/// How much of a preflight is run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Again {
+    /// All of it.
+    All,
+    /// What is not green in these findings, and what hangs on it.
+    Open(Vec<Finding>),
+    /// These alone.
+    These(Vec<(CheckId, Target)>),
 }
 
 /// Which part of which log.
@@ -343,6 +362,15 @@ pub enum Told {
         /// The reason in force.
         result: Result<Option<String>, Trouble>,
     },
+    /// A script that puts something right prints a line.
+    MendSaid {
+        /// Where.
+        target: Target,
+        /// What.
+        line: String,
+    },
+    /// The scripts have ended, or were not run.
+    Mended(Result<Vec<Mended>, Trouble>),
     /// The machines were asked for their host keys.
     HostKeys(Result<Vec<HostKeySeen>, Trouble>),
     /// Host keys were recorded; of which machines.

@@ -8,6 +8,7 @@ pub mod advanced_view;
 pub mod app;
 pub mod desk;
 pub mod failure_view;
+pub mod fix;
 pub mod form;
 pub mod form_view;
 pub mod help;

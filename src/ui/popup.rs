@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::desk::{Imported, Trouble};
+use super::fix::FixUp;
 use super::host_keys::HostKeys;
 use super::input::Line;
 use super::keymap::Context;
@@ -75,6 +76,15 @@ pub enum EntryFor {
         check: CheckId,
         /// Where.
         target: Target,
+    },
+    /// For how long it is ignored.
+    IgnoreFor {
+        /// The check.
+        check: CheckId,
+        /// Where.
+        target: Target,
+        /// Why.
+        reason: String,
     },
     /// Why a phase is skipped.
     Skip(PhaseId),
@@ -165,6 +175,8 @@ pub enum Popup {
     },
     /// The host keys of the machines.
     HostKeys(Box<HostKeys>),
+    /// The script that puts a finding right.
+    Fix(Box<FixUp>),
     /// A question of the run.
     Question(Box<Asked>),
     /// A fetch goes on.
@@ -287,7 +299,8 @@ impl Popup {
             Self::Secret { .. } => Context::Pick,
             Self::Roles { .. } => Context::Roles,
             Self::HostKeys(_) => Context::HostKeys,
-            Self::Question(asked) if asked.question.is_secret() => Context::QuestionText,
+            Self::Question(asked) if asked.question.takes_text() => Context::QuestionText,
+            Self::Fix(_) => Context::Fix,
             Self::Question(_) => Context::QuestionChoice,
             Self::Help { .. } => Context::Help,
         }
@@ -302,7 +315,8 @@ impl Asked {
             Wanted::Confirmation { .. } => vec!["Later", "Done", "No"],
             Wanted::Repeat => vec!["Later", "Run it again", "No"],
             Wanted::Destroy { .. } => vec!["Later", "Let it destroy", "No"],
-            Wanted::Secret { .. } => vec!["Later", "Answer"],
+            Wanted::Change { .. } => vec!["Later", "Go on", "No"],
+            Wanted::Secret { .. } | Wanted::Prompt { .. } => vec!["Later", "Answer"],
         };
         if self.question.optional().is_some() {
             buttons.push("Leave open");

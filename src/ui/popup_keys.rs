@@ -9,7 +9,8 @@ use super::app::{Leaving, Model, Next, leave};
 use super::desk::Command;
 use super::keymap::Action;
 use super::popup::{Asked, EntryFor, Popup, Then};
-use super::{advanced, form, host_keys, import, machines, preflight, review, run, start};
+use super::{advanced, fix, form, host_keys, import, machines, preflight, review, run, start};
+use crate::adapters::ignores;
 use crate::install::field::Field;
 use crate::run::machine;
 use crate::run::question::{Answer, Question};
@@ -84,6 +85,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             }
         }
         Popup::HostKeys(_) => return host_keys::act(model, action),
+        Popup::Fix(_) => return fix::act(model, action),
         Popup::Question(asked) => {
             let asked = (**asked).clone();
             return question(asked, action, model);
@@ -111,9 +113,10 @@ fn question(mut asked: Asked, action: Action, model: &mut Model) -> Vec<Command>
             Vec::new()
         }
         Action::LeaveOpen if asked.question.optional().is_some() => answer(Answer::Open),
-        Action::Enter | Action::Toggle if asked.question.is_secret() => {
-            let text = asked.line.text().trim().to_owned();
-            if text.is_empty() {
+        Action::Enter | Action::Toggle if asked.question.takes_text() => {
+            let prompt = asked.question.is_prompt();
+            let text = if prompt { asked.line.text().to_owned() } else { asked.line.text().trim().to_owned() };
+            if text.is_empty() && !prompt {
                 asked.problem = Some("the answer is empty".into());
                 Vec::new()
             } else {
@@ -217,6 +220,7 @@ fn take(model: &mut Model) -> Vec<Command> {
             }
         }
         EntryFor::Knob { value, .. } => advanced::parse(&text, value).err(),
+        EntryFor::IgnoreFor { .. } => ignores::duration(&text).err(),
         _ => None,
     };
     if let Some(problem) = problem {
@@ -244,7 +248,13 @@ fn take(model: &mut Model) -> Vec<Command> {
                 EntryFor::OpenPath => start::open(model, PathBuf::from(text)),
                 EntryFor::ImportFolder => import::begin(model, PathBuf::from(text)),
                 EntryFor::NewPath => start::create(model, PathBuf::from(text)),
-                EntryFor::Ignore { check, target } => preflight::ignore(model, check, target, Some(text)),
+                EntryFor::Ignore { check, target } => {
+                    let entry = EntryFor::IgnoreFor { check, target, reason: text };
+                    let say = "For how long? Hours, days or weeks, as 12h, 7d, 2w; at most 90d. After that it counts again.";
+                    model.popups.push(Popup::entry("Ignore this finding", say, ignores::USUAL, entry));
+                    Vec::new()
+                }
+                EntryFor::IgnoreFor { check, target, reason } => preflight::ignore(model, check, target, Some((reason, text))),
                 EntryFor::Skip(phase) => run::skip(model, phase, text),
                 EntryFor::SecretValue(field) => form::store_secret(model, field.id, &text),
                 EntryFor::Prompted(field) => review::prompted(model, field.id, SecretString::from(text)),

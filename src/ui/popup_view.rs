@@ -60,6 +60,7 @@ pub fn view(model: &Model, popup: &Popup, frame: &mut Frame<'_>, area: Rect, top
         }
         Popup::Roles { machine, selected } => roles(model, *machine, *selected, frame, area, columns),
         Popup::HostKeys(keys) => super::host_keys::view(model, keys, frame, area, top),
+        Popup::Fix(fix) => super::fix::view(fix, frame, area, top),
         Popup::Question(asked) => question(asked, frame, area, columns, top),
         Popup::Fetching => {
             let progress = model.start.fetching.clone().unwrap_or_default();
@@ -151,9 +152,9 @@ fn question(asked: &Asked, frame: &mut Frame<'_>, area: Rect, columns: u16, top:
     lines.truncate(usize::from(room));
     frame.render_widget(Paragraph::new(lines), Rect { height: count, ..inner });
     let line = Rect { y: inner.y + count + 1, height: 1, ..inner };
-    if question.is_secret() {
+    if question.takes_text() {
         frame.render_widget(Span::styled("› ", theme::accent_heading()), line);
-        widgets::entry(frame, widgets::inset(line, 2, 0), &asked.line, true, "", top);
+        widgets::entry(frame, widgets::inset(line, 2, 0), &asked.line, question.is_secret(), "", top);
     } else {
         frame.render_widget(widgets::buttons(&asked.buttons(), top.then_some(asked.button)), line);
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::app::{Model, Screen};
-use super::desk::{Command, Trouble};
-use super::host_keys;
+use super::desk::{Again, Command, Trouble};
 use super::keymap::{Action, Context};
 use super::popup::{EntryFor, Popup};
-use crate::install::check::{CheckSpec, Finding, Level, Summary, Target, Verdict};
+use super::{fix, host_keys};
+use crate::install::check::{Cause, CheckSpec, Finding, Level, Summary, Target, Verdict};
 use crate::install::ids::CheckId;
 use crate::install::plan::Plan;
 
@@ -53,6 +53,12 @@ pub struct Preflight {
     pub cells: BTreeMap<(CheckId, Target), Option<Finding>>,
     /// What this round has judged so far.
     pub judged: usize,
+    /// What it will judge.
+    pub expected: usize,
+    /// Whether this round looks at a part only; the rest stays as it was.
+    pub partial: bool,
+    /// Whether the review follows by itself once nothing stands in the way.
+    pub goes_on: bool,
     /// Which findings are shown.
     pub filter: Filter,
     /// How.
@@ -110,9 +116,7 @@ impl Preflight {
     /// On how many machines something is said about a host key that stands in the way.
     #[must_use]
     pub fn strangers(&self) -> usize {
-        let about = |finding: &&Finding| {
-            matches!(finding.target, Target::Machine(_)) && finding.verdict != Verdict::Pass && finding.observed.contains("host key")
-        };
+        let about = |finding: &&Finding| finding.cause.is_some_and(Cause::is_host_key);
         self.findings().filter(about).count()
     }
 
@@ -204,6 +208,12 @@ impl Preflight {
     }
 }
 
+/// Whether a finding is about a host key that is not the one recorded.
+#[must_use]
+pub fn is_about_host_key(finding: &Finding) -> bool {
+    matches!(finding.target, Target::Machine(_)) && finding.verdict != Verdict::Pass && finding.observed.contains("host key")
+}
+
 /// Comes to the preflight and starts a round.
 pub fn enter(model: &mut Model) -> Vec<Command> {
     model.screen = Screen::Preflight;
@@ -211,15 +221,21 @@ pub fn enter(model: &mut Model) -> Vec<Command> {
     again(model)
 }
 
-/// Starts a round.
+/// Starts a whole round.
 pub fn again(model: &mut Model) -> Vec<Command> {
+    again_with(model, Again::All)
+}
+
+/// Starts a round, or a part of one.
+pub fn again_with(model: &mut Model, again: Again) -> Vec<Command> {
     let preflight = &mut model.preflight;
     preflight.round += 1;
     preflight.running = true;
+    preflight.partial = again != Again::All;
     preflight.judged = 0;
     preflight.trouble = None;
     let round = preflight.round;
-    vec![Command::Preflight { site: model.site_path(), round, only: Vec::new() }]
+    vec![Command::Preflight { site: model.site_path(), round, again }]
 }
 
 /// A round begins.
@@ -229,19 +245,30 @@ pub fn started(model: &mut Model, round: u32, expected: Vec<(CheckId, Target)>) 
         return;
     }
     let mut before = std::mem::take(&mut preflight.cells);
+    preflight.expected = expected.len();
     preflight.cells = expected.into_iter().map(|key| (key.clone(), before.remove(&key).flatten())).collect();
+    if preflight.partial {
+        before.append(&mut preflight.cells);
+        preflight.cells = before;
+    }
     if preflight.cursor.as_ref().is_none_or(|cursor| !preflight.cells.contains_key(cursor)) {
         preflight.cursor = None;
     }
 }
 
-/// Something was judged.
-pub fn found(model: &mut Model, round: u32, finding: Finding) {
+/// Something was judged. Whether the screen is another for it: while watching, what is as it was changes nothing.
+pub fn found(model: &mut Model, round: u32, finding: Finding) -> bool {
     let preflight = &mut model.preflight;
-    if round == preflight.round {
-        preflight.judged += 1;
-        preflight.cells.insert((finding.check.clone(), finding.target.clone()), Some(finding));
+    if round != preflight.round {
+        return false;
     }
+    preflight.judged += 1;
+    let key = (finding.check.clone(), finding.target.clone());
+    let same = matches!(preflight.cells.get(&key), Some(Some(before)) if before.says_the_same(&finding));
+    if !same {
+        preflight.cells.insert(key, Some(finding));
+    }
+    !(same && preflight.watching)
 }
 
 /// A round ended.
@@ -267,7 +294,13 @@ pub fn ended(model: &mut Model, round: u32, result: Result<(), Trouble>) -> Vec<
     }
     if preflight.watching && green {
         preflight.watching = false;
-        return vec![Command::Notify("Preflight: all green".into())];
+        let goes_on = std::mem::take(&mut preflight.goes_on) && model.popups.is_empty();
+        let mut commands = if goes_on { go_on(model) } else { Vec::new() };
+        if !goes_on {
+            model.say("Nothing stands in the way any more: c goes on");
+        }
+        commands.push(Command::Notify("Preflight: nothing stands in the way".into()));
+        return commands;
     }
     Vec::new()
 }
@@ -276,7 +309,12 @@ pub fn ended(model: &mut Model, round: u32, result: Result<(), Trouble>) -> Vec<
 pub fn tick(model: &mut Model) -> Vec<Command> {
     let preflight = &model.preflight;
     let due = preflight.ended.is_some_and(|ended| model.now.as_second() - ended.as_second() >= WATCH_SECONDS);
-    if model.screen == Screen::Preflight && preflight.watching && !preflight.running && due { again(model) } else { Vec::new() }
+    if model.screen == Screen::Preflight && preflight.watching && !preflight.running && due {
+        let known = preflight.findings().cloned().collect();
+        again_with(model, Again::Open(known))
+    } else {
+        Vec::new()
+    }
 }
 
 /// A finding is ignored, or counts again.
@@ -292,7 +330,7 @@ pub fn ignored(model: &mut Model, check: &CheckId, target: &Target, result: Resu
 }
 
 /// Asks the desk to ignore a finding, or to count it again.
-pub fn ignore(model: &mut Model, check: CheckId, target: Target, reason: Option<String>) -> Vec<Command> {
+pub fn ignore(model: &mut Model, check: CheckId, target: Target, reason: Option<(String, String)>) -> Vec<Command> {
     vec![Command::Ignore { site: model.site_path(), check, target, reason }]
 }
 
@@ -302,6 +340,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Continue => return go_on(model),
         Action::Again => return if model.preflight.running { Vec::new() } else { again(model) },
         Action::HostKeys => return host_keys::ask(model),
+        Action::Fix => return fix::ask(model),
         _ => {}
     }
     if let Some(button) = model.preflight.button {
@@ -332,8 +371,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Back => return back(model),
         Action::Watch => {
             preflight.watching = !preflight.watching;
+            preflight.goes_on = false;
             if preflight.watching && !preflight.running {
-                return again(model);
+                let known = preflight.findings().cloned().collect();
+                return again_with(model, Again::Open(known));
             }
         }
         Action::Filter => {
@@ -361,6 +402,12 @@ fn back(model: &mut Model) -> Vec<Command> {
 
 fn go_on(model: &mut Model) -> Vec<Command> {
     let blocking = model.preflight.blocking();
+    if model.preflight.watching && (model.preflight.running || blocking > 0) {
+        let goes_on = !model.preflight.goes_on;
+        model.preflight.goes_on = goes_on;
+        model.say(if goes_on { "The review follows as soon as nothing stands in the way; c again: stay here" } else { "Stays here" });
+        return Vec::new();
+    }
     if model.preflight.running {
         model.complain("The preflight is still going on");
     } else if blocking > 0 {
@@ -388,7 +435,7 @@ fn ask_to_ignore(model: &mut Model) -> Vec<Command> {
         model.popups.push(Popup::entry(
             "Ignore this finding",
             format!(
-                "{} on {}: {}\nOnly this check on this target is ignored. Why? The reason is kept with the run.",
+                "{} on {}: {}\nOnly this check on this target is ignored. Why? The reason is kept with the run, with your name.",
                 finding.check, finding.target, finding.observed
             ),
             "",

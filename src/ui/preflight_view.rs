@@ -70,7 +70,10 @@ fn summary(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(line, area);
     let known = preflight.cells.len();
     let right = match (preflight.running, preflight.watching, preflight.ended) {
-        (true, _, _) => Span::styled(format!("▶ checking {} of {known} ", preflight.judged.min(known)), theme::busy()),
+        (true, _, _) => Span::styled(
+            format!("▶ checking {} of {} ", preflight.judged.min(known), if preflight.partial { preflight.expected } else { known }),
+            theme::busy(),
+        ),
         (false, true, Some(ended)) => {
             let left = WATCH_SECONDS - (model.now.as_second() - ended.as_second());
             Span::styled(format!("watching, again in {} s ", left.max(0)), theme::busy())
@@ -244,6 +247,9 @@ fn describe(finding: &Finding, plan: &Plan, labelled: &mut impl FnMut(&str, &str
     labelled("expected", &finding.expected, theme::text());
     if !matches!(finding.verdict, crate::install::check::Verdict::Pass | crate::install::check::Verdict::Skipped) {
         labelled("remedy", &finding.remedy, theme::accent());
+    }
+    if let Some(fix) = crate::install::fix::for_finding(plan, finding) {
+        labelled("fix", &format!("{} (f: read the script, run it)", fix.fix.does), theme::good());
     }
     if let Some(reason) = &finding.ignored {
         labelled("ignored", &format!("{reason} (i: it counts again)"), theme::warn());

@@ -400,11 +400,16 @@ pub fn search(model: &mut Model, needle: String) -> Vec<Command> {
 
 /// Runs a phase again.
 pub fn retry(model: &mut Model, phase: PhaseId, from_start: bool) -> Vec<Command> {
+    again(model, machine::Command::Retry { phase, from_start, step: None, failed_hosts: false })
+}
+
+/// Runs part of a phase again.
+pub fn again(model: &mut Model, command: machine::Command) -> Vec<Command> {
     let Some(run) = &mut model.run else { return Vec::new() };
     run.auto = true;
     run.pushed = true;
     run.halted = None;
-    vec![engine(machine::Command::Retry { phase, from_start })]
+    vec![engine(command)]
 }
 
 /// Goes on without a phase.

@@ -10,6 +10,7 @@ use std::fs;
 use mosip_setup::adapters::profiles;
 use mosip_setup::install::check::{CheckKind, CheckSpec, DnsRecord, Level};
 use mosip_setup::install::field::{Choice, Condition, Field, FieldKind};
+use mosip_setup::install::fix::Fix;
 use mosip_setup::install::helm::{HelmSpec, ReleaseRule};
 use mosip_setup::install::profile::{
     AnsibleSpec, AskSpec, Count, FileOrigin, OutcomeLine, Profile, Prompt, Refusal, Relation, Repeat, Role, SectionSpec, Source, SshSpec,
@@ -24,7 +25,15 @@ use serde_json::{Value, json};
 use crate::support::{Place, repository};
 
 const GUIDE: &str = "docs/profile.md";
-const PAGES: &[&str] = &["README.md", "CHANGELOG.md", "docs/operators-guide.md", "docs/profile.md", "docs/design.md", "docs/preflight.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "CHANGELOG.md",
+    "docs/operators-guide.md",
+    "docs/profile.md",
+    "docs/design.md",
+    "docs/preflight.md",
+    "docs/preflight-coverage.md",
+];
 
 fn page(name: &str) -> String {
     fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -158,6 +167,7 @@ fn every_kind_and_every_key_is_explained() {
         ("## Checks", known::<CheckKind>(json!({ "kind": "?" }))),
         ("## Checks", known::<Level>(json!("?"))),
         ("### Names and ways through the network", known::<DnsRecord>(unknown())),
+        ("### Fixes", known::<Fix>(unknown())),
         ("## Files", known::<SectionSpec>(unknown())),
         ("## Steps", known::<Repeat>(json!("?"))),
         ("## Steps", known::<Terminal>(json!("?"))),
@@ -176,7 +186,7 @@ fn every_kind_and_every_key_is_explained() {
     // Tables that are read in two parts have no list of their own in the code; these are the reader's.
     let list = |names: &str| names.split_whitespace().map(str::to_owned).collect();
     wanted.push(("## The top of the file", list("schema id title summary extends remove")));
-    wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy")));
+    wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy fix")));
     wanted.push((
         "## Files",
         list("target secret when edit create copy once set add section advanced hide secret_keys text lists from random_hex unless"),
@@ -338,10 +348,36 @@ fn generated_tables_are_as_the_code_says() {
     assert!(seen.contains("checks") && seen.contains("keys Run LogFull"), "{seen:?}");
 }
 
+/// The page that says what is covered names every check of the preflight, and none that does not exist.
+#[test]
+fn everything_that_can_be_known_is_a_check_or_has_a_reason() {
+    let profile = profiles::load("turing-rke2").expect("the shipped profile");
+    let text = page("docs/preflight-coverage.md");
+    let name = Regex::new(r"`([a-z-]+(?:\.[a-z0-9-]+)+)`").unwrap();
+    let (mut named, mut rows) = (BTreeSet::new(), 0);
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 2, "{row}");
+        let checks: Vec<&str> = name.captures_iter(cells[1]).map(|found| found.get(1).unwrap().as_str()).collect();
+        for check in &checks {
+            assert!(profile.check(check).is_some_and(|check| !check.on_demand), "there is no check {check}: {row}");
+        }
+        // Without a check there is a sentence that says why.
+        assert!(!checks.is_empty() || cells[1].ends_with('.') && cells[1].split(' ').count() >= 4, "{row}");
+        named.extend(checks);
+        rows += 1;
+    }
+    assert!(rows >= 80, "{rows}");
+    let missing: Vec<&str> =
+        profile.checks.iter().filter(|check| !check.on_demand).map(|check| check.id.as_str()).filter(|id| !named.contains(id)).collect();
+    assert!(missing.is_empty(), "docs/preflight-coverage.md says nothing of {missing:?}");
+}
+
 fn generated(what: &str) -> String {
     let profile = profiles::load("turing-rke2").expect("the shipped profile");
     match what {
         "checks" => checks(&profile, |check| !check.on_demand),
+        "faults" => crate::faults::table(),
         "checks on demand" => checks(&profile, |check| check.on_demand),
         "machines" => machines(&profile),
         "dns" => dns(&profile),
@@ -362,7 +398,7 @@ fn checks(profile: &Profile, wanted: impl Fn(&CheckSpec) -> bool) -> String {
     for check in profile.checks.iter().filter(|check| wanted(check)) {
         let place = match &check.kind {
             CheckKind::Dns { records } => format!("{} names", records.len()),
-            kind if kind.is_per_machine() => list(&check.roles, "all machines"),
+            kind if kind.is_per_machine() || kind.is_across_machines() => list(&check.roles, "all machines"),
             _ => "deployment node".to_owned(),
         };
         let guards = if check.on_demand { "-".to_owned() } else { list(&check.guards, "the run as a whole") };

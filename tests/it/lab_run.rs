@@ -51,6 +51,9 @@ impl Node {
     fn ready() -> Self {
         let hosts = MACHINES.map(|(name, _)| name);
         let lab = Lab::with(&hosts, &[]);
+        // One machine that is as large as six.
+        lab.fault(&["cpus", "vm1", "72"]);
+        lab.fault(&["memory", "vm1", "192"]);
         let script = format!(
             "set -e; umask 077; cp -r /srv/kit ~/source; cd ~/source; git init -q -b main; git add -A -f\n\
              git -c user.name=lab -c user.email=lab@example.org commit -q -m kit; mkdir ~/secrets; printf '%s' '{PASSWORD}' >~/secrets/password\n\

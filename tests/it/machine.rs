@@ -44,7 +44,7 @@ fn a_failure_stops_the_line_and_a_retry_goes_on_where_it_failed() {
     bench.retry("two", false);
     assert_eq!(bench.ran(), "one/a#1 two/a#1 two/b#1 two/b#2 three/a#1", "what was selected goes on after the retry");
     assert_eq!((bench.phases().as_str(), bench.halted), ("done done done", Some(StopReason::Idle)));
-    assert!(bench.decisions().contains(&&Decision::Retry { phase: id("two"), from_start: false }));
+    assert!(bench.decisions().contains(&&Decision::Retry { phase: id("two"), from_start: false, step: None, hosts: Vec::new() }));
 }
 
 #[test]

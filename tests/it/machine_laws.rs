@@ -86,7 +86,7 @@ mod any_order {
         prop_oneof![
             4 => Just(Command::Run(Selection::default())),
             2 => (only, some.clone(), some).prop_map(|(only, from, to)| Command::Run(Selection { only, from, to })),
-            3 => (name.clone(), any::<bool>()).prop_map(|(phase, from_start)| Command::Retry { phase: id(phase), from_start }),
+            3 => (name.clone(), any::<bool>()).prop_map(|(phase, from_start)| Command::Retry { phase: id(phase), from_start, step: None, failed_hosts: false }),
             2 => (name, prop::sample::select(vec!["", "why"])).prop_map(|(phase, reason)| Command::Skip { phase: id(phase), reason: reason.into() }),
             3 => (question, text).prop_map(|(question, text)| Command::Answer { question: question.into(), answer: Answer::Text(text.into()) }),
             1 => any::<bool>().prop_map(|now| Command::Stop { now }),

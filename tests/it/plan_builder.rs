@@ -88,6 +88,7 @@ pub fn phase(name: &str, needs: &[&str], steps: Vec<PlanStep>) -> PlanPhase {
         needs: needs.iter().map(|need| id(need)).collect(),
         after: Vec::new(),
         reads: BTreeMap::new(),
+        names: BTreeMap::new(),
         expect_minutes: None,
         skip: Some("Something is missing then.".into()),
         steps,
@@ -141,6 +142,12 @@ pub struct Bench {
     pub unneeded: BTreeMap<StepRef, String>,
     /// Steps executed, as `phase/step#attempt`, with what may be destroyed.
     pub executed: Vec<(String, Vec<String>)>,
+    /// The hosts each of them was limited to.
+    pub limits: Vec<Vec<String>>,
+    /// Answers typed into the step that runs, as `question=text`.
+    pub typed: Vec<String>,
+    /// Answers are refused by whoever should keep or take them.
+    pub refusing: bool,
     /// Secrets kept.
     pub kept: Vec<(String, String)>,
     /// Cancels asked for.
@@ -176,6 +183,9 @@ impl Bench {
             gates: BTreeMap::new(),
             unneeded: BTreeMap::new(),
             executed: Vec::new(),
+            limits: Vec::new(),
+            typed: Vec::new(),
+            refusing: false,
             kept: Vec::new(),
             cancels: Vec::new(),
             rejected: Vec::new(),
@@ -247,8 +257,9 @@ impl Bench {
                     let unneeded = self.unneeded.get(&step).cloned();
                     waiting.push_back(Input::NeedJudged { step, unneeded });
                 }
-                Effect::Execute { step, attempt, destroys } => {
+                Effect::Execute { step, attempt, destroys, hosts } => {
                     self.executed.push((format!("{step}#{attempt}"), destroys));
+                    self.limits.push(hosts);
                     if self.holding {
                         self.running = Some((step, attempt));
                         continue;
@@ -256,7 +267,13 @@ impl Bench {
                     let outcome = self.outcomes.get_mut(&step).and_then(VecDeque::pop_front).unwrap_or(Outcome::Done);
                     waiting.push_back(Input::Ended { step, attempt, outcome, took_ms: 1000, log_bytes: 0 });
                 }
-                Effect::KeepSecret { field, value } => self.kept.push((field, value)),
+                Effect::KeepSecret { question, .. } | Effect::Type { question, .. } if self.refusing => {
+                    assert_eq!(self.machine.handle(&self.state, Input::NotKept { question }), []);
+                    self.rejected.push("refused".into());
+                    return;
+                }
+                Effect::KeepSecret { field, value, .. } => self.kept.push((field, value)),
+                Effect::Type { question, text, .. } => self.typed.push(format!("{question}={text}")),
                 Effect::Cancel { now } => self.cancels.push(now),
                 Effect::Halt(reason) => self.halted = Some(reason),
                 Effect::Reject(message) => self.rejected.push(message),
@@ -277,7 +294,13 @@ impl Bench {
 
     /// Runs a phase again.
     pub fn retry(&mut self, phase: &str, from_start: bool) {
-        self.command(Command::Retry { phase: id(phase), from_start });
+        self.command(Command::Retry { phase: id(phase), from_start, step: None, failed_hosts: false });
+    }
+
+    /// Runs a step again.
+    pub fn retry_step(&mut self, step: &str, failed_hosts: bool) {
+        let step: StepRef = id(step);
+        self.command(Command::Retry { phase: step.phase, from_start: false, step: Some(step.step), failed_hosts });
     }
 
     /// Skips a phase.

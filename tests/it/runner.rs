@@ -15,13 +15,13 @@ use rustix::process::Signal;
 use crate::stage::{is_alive, signal};
 use crate::support::{PROGRAM, Place};
 
-struct Attempt {
-    place: Place,
-    spec: AttemptSpec,
+pub struct Attempt {
+    pub place: Place,
+    pub spec: AttemptSpec,
 }
 
 impl Attempt {
-    fn new(script: &str) -> Self {
+    pub fn new(script: &str) -> Self {
         let place = Place::new();
         let spec = AttemptSpec {
             dir: place.path("attempt"),
@@ -37,17 +37,17 @@ impl Attempt {
         Self { place, spec }
     }
 
-    fn reading(mut self, reading: Reading) -> Self {
+    pub fn reading(mut self, reading: Reading) -> Self {
         self.spec.commands[0].reading = reading;
         self
     }
 
-    fn secrets(mut self, secrets: &[&str]) -> Self {
+    pub fn secrets(mut self, secrets: &[&str]) -> Self {
         self.spec.secrets = secrets.iter().map(|secret| (*secret).to_owned()).collect();
         self
     }
 
-    fn on_terminal(self, prompts: &[(&str, &str, u32)]) -> Self {
+    pub fn on_terminal(self, prompts: &[(&str, &str, u32)]) -> Self {
         let prompt = |(text, answer, times): &(&str, &str, u32)| Prompt {
             text: (*text).into(),
             answer: (*answer).into(),
@@ -57,43 +57,43 @@ impl Attempt {
         self.answering(prompts.iter().map(prompt).collect())
     }
 
-    fn answering(mut self, prompts: Vec<Prompt>) -> Self {
+    pub fn answering(mut self, prompts: Vec<Prompt>) -> Self {
         self.spec.terminal = Terminal::Pty;
         self.spec.prompts = prompts;
         self
     }
 
-    fn start(&self) -> Child {
+    pub fn start(&self) -> Child {
         let mut command = self.place.command(PROGRAM);
         let mut runner = command.arg("__attempt").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         runner.stdin.take().unwrap().write_all(&serde_json::to_vec(&self.spec).unwrap()).unwrap();
         runner
     }
 
-    fn end(&self, mut runner: Child) -> Ended {
+    pub fn end(&self, mut runner: Child) -> Ended {
         let mut said = String::new();
         runner.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert!(runner.wait().unwrap().success(), "{said}");
         read_exit(&self.spec.dir).expect("an exit record")
     }
 
-    fn run(&self) -> Ended {
+    pub fn run(&self) -> Ended {
         self.end(self.start())
     }
 
-    fn failure(&self) -> Failure {
+    pub fn failure(&self) -> Failure {
         match self.run().outcome {
             Outcome::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.spec.dir.join("output.log")).unwrap()).into_owned()
     }
 
     /// A pipe that a command of the attempt writes its number into.
-    fn pipe(&self, name: &str) -> PathBuf {
+    pub fn pipe(&self, name: &str) -> PathBuf {
         let path = self.place.path(name);
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
@@ -115,14 +115,14 @@ fn bash(script: &str) -> CommandSpec {
     CommandSpec { argv, dir: None, env: BTreeMap::new(), reading: Reading::Plain, shown: None }
 }
 
-fn script_in(attempt: &mut Attempt, script: &str) {
+pub fn script_in(attempt: &mut Attempt, script: &str) {
     let path = attempt.place.path("script");
     fs::write(&path, script).unwrap();
     attempt.spec.commands[0].argv = vec!["bash".into(), path.display().to_string()];
 }
 
 /// An attempt whose log shows the name of a script and not the script.
-fn scripted(script: &str) -> Attempt {
+pub fn scripted(script: &str) -> Attempt {
     let mut attempt = Attempt::new("");
     script_in(&mut attempt, script);
     attempt
@@ -196,7 +196,7 @@ fn an_orphan_that_holds_the_pipe_does_not_hold_the_run() {
 }
 
 /// Starts an attempt whose script writes to `$PIPE` when it is ready, and waits for that.
-fn ready(script: &str, reading: Reading) -> (Attempt, Child, i32) {
+pub fn ready(script: &str, reading: Reading) -> (Attempt, Child, i32) {
     let mut attempt = Attempt::new("").reading(reading);
     let pipe = attempt.pipe("ready");
     script_in(&mut attempt, script);
@@ -247,7 +247,7 @@ fn a_command_that_ignores_a_stop_is_killed_after_its_grace() {
 }
 
 /// Waits until a file has a text; there is nothing to wait on but the file.
-fn wait_for_text(path: &Path, text: &str) {
+pub fn wait_for_text(path: &Path, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(15);
     while !fs::read_to_string(path).unwrap_or_default().contains(text) {
         assert!(Instant::now() < deadline, "{} has no {text:?}", path.display());

@@ -172,6 +172,7 @@ pub fn finding(check: &str, target: &str, verdict: Verdict, observed: &str) -> F
         remedy: spec.remedy.clone(),
         guards: spec.guards.clone(),
         ignored: None,
+        cause: None,
     }
 }
 
@@ -289,7 +290,7 @@ impl Story {
     pub fn start(&mut self, step: &str, attempt: u32) -> Vec<Command> {
         let step: StepRef = step.parse().unwrap();
         let digest = self.plan.step(&step).unwrap().digest.clone();
-        self.event(Event::StepStarted { step, attempt, digest })
+        self.event(Event::StepStarted { step, attempt, digest, hosts: Vec::new() })
     }
 
     pub fn end(&mut self, step: &str, attempt: u32, outcome: Outcome, seconds: i64) -> Vec<Command> {
@@ -363,7 +364,9 @@ impl Story {
             since: Some(at(self.seconds - 48)),
             parts: [("vm1".to_owned(), "ok".to_owned()), ("vm4".to_owned(), "unreachable".to_owned())].into(),
             log_bytes: 9000,
+            prompt: None,
             last_output: Some(at(self.seconds - 48)),
+            now: None,
         };
         self.progress("main-cluster/playbook", progress);
         self.log = cluster_log();

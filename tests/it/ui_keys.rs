@@ -187,10 +187,11 @@ fn findings_that_block_hold_the_preflight_until_they_are_ignored_with_a_reason()
     for _ in 0..4 {
         let commands = press(&mut model, "Home i Enter");
         assert!(commands.is_empty(), "a reason is needed");
-        let commands = press(&mut model, "lab Enter");
+        assert!(press(&mut model, "lab Enter ^u never Enter").is_empty(), "a time is needed");
+        let commands = press(&mut model, "^u 12h Enter");
         let [Command::Ignore { check, target, reason, .. }] = &commands[..] else { panic!("{commands:?}") };
-        assert_eq!(reason.as_deref(), Some("lab"));
-        told(&mut model, Told::Ignored { check: check.clone(), target: target.clone(), result: Ok(reason.clone()) });
+        assert_eq!(*reason, Some(("lab".to_owned(), "12h".to_owned())));
+        told(&mut model, Told::Ignored { check: check.clone(), target: target.clone(), result: Ok(reason.clone().map(|(why, _)| why)) });
     }
     press(&mut model, "c");
     assert_eq!(model.screen, Screen::Review);

@@ -15,6 +15,11 @@
 #   package-lock HOST on|off                    dpkg's lock is held by another process
 #   packages HOST real|recorded                whether apt-get is the real one (which finds no mirror)
 #   fail-once HOST NAME                         the mini kit's task or release NAME fails once there
+#   reboot-pending HOST on|off                  an update waits for a reboot
+#   firewall HOST on|off                        ufw says that it is active (claim)
+#   system HOST debian|ubuntu                   what /etc/os-release says (claim)
+#   host-key HOST new|old                       its sshd presents another key, or the first one again
+#   slow HOST on|off                            its link takes 128 kbit/s
 #   dns set NAME TYPE VALUE | dns add NAME TYPE VALUE | dns del NAME | dns mode answer|servfail|silent
 #   answer HOST TOOL FILE-OR-TEXT               what a recorder says instead of its usual answer; empty: usual
 set -euo pipefail
@@ -70,6 +75,29 @@ signal.pause()' 2>/dev/null)
       kill "$(cat /run/package-lock)"
     fi
     ;;
+  reboot-pending) if [ "$1" = on ]; then : >/run/reboot-required; else rm -f /run/reboot-required; fi ;;
+  firewall)
+    if [ "$1" = on ]; then printf '#!/bin/sh\necho "Status: active"\n' >/usr/local/bin/ufw; chmod 755 /usr/local/bin/ufw; else rm -f /usr/local/bin/ufw; fi
+    ;;
+  system)
+    [ -e /etc/os-release.ubuntu ] || cp /etc/os-release /etc/os-release.ubuntu
+    if [ "$1" = debian ]; then
+      printf 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (lab claim)"\n' >/etc/os-release
+    else
+      cp /etc/os-release.ubuntu /etc/os-release
+    fi
+    ;;
+  host-key)
+    key=/etc/ssh/lab_host_ed25519
+    [ -e "$key.old" ] || cp -p "$key" "$key.old"
+    rm -f "$key" "$key.pub"
+    if [ "$1" = new ]; then ssh-keygen -q -t ed25519 -N '' -f "$key"; else cp -p "$key.old" "$key"; fi
+    # sshd reads its keys when it starts; the old one goes, the new one listens before this returns.
+    kill "$(pgrep -o -x sshd)"
+    while pgrep -x sshd -a | grep -q listener; do :; done
+    /usr/sbin/sshd -E /var/log/lab/sshd.log
+    ;;
+  slow) if [ "$1" = on ]; then tc qdisc add dev eth0 root tbf rate 128kbit burst 1600 latency 800ms; else tc qdisc del dev eth0 root; fi ;;
   packages) if [ "$1" = real ]; then rm -f /usr/local/bin/apt-get; else ln -sf /usr/local/lib/lab/recorder /usr/local/bin/apt-get; fi ;;
   fail-once) : >"/var/lib/mosip-lab/fail-once-$1"; chown 1000:1000 "/var/lib/mosip-lab/fail-once-$1" ;;
   answer) if [ -n "${2:-}" ]; then printf '%s\n' "$2" >"/var/log/lab/answer-$1"; else rm -f "/var/log/lab/answer-$1"; fi ;;

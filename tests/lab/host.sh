@@ -61,6 +61,7 @@ if [ "$name" = deployment-node ]; then
   install -o 1000 -g 1000 -m 600 "$dir"/certificates/*.pem "$dir"/certificates/*.key "$root/home/ubuntu/certificates/"
 fi
 echo "$name" >"$root/etc/hostname"
+printf '%s' "$name" | md5sum | cut -d ' ' -f 1 >"$root/etc/machine-id"
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" >"$root/etc/hosts"
 
 # Claims about the kernel's own state: a file in place of the real one. `lab.sh fault HOST …` changes them.

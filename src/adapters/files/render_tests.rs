@@ -36,6 +36,7 @@ impl Bench {
             secrets: BTreeMap::new(),
             known_hosts: String::new(),
             outcome: vec![],
+            settled: BTreeMap::new(),
         }
     }
 

@@ -25,7 +25,7 @@ impl Probe for Recorded {
     }
 }
 
-fn recorded(answer: impl Fn(&ProbeQuestion) -> Option<ProbeAnswer> + Send + Sync + 'static) -> Recorded {
+pub(crate) fn recorded(answer: impl Fn(&ProbeQuestion) -> Option<ProbeAnswer> + Send + Sync + 'static) -> Recorded {
     Recorded(Box::new(answer), Mutex::new(0))
 }
 
@@ -40,6 +40,7 @@ fn check(id: &str, level: Level, kind: serde_json::Value) -> CheckSpec {
         on_demand: false,
         when: None,
         remedy: String::new(),
+        fix: None,
         kind: serde_json::from_value(kind).unwrap(),
     }
 }
@@ -95,6 +96,7 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         secrets: BTreeMap::new(),
         known_hosts: "/nowhere/known_hosts".into(),
         outcome: Vec::new(),
+        settled: BTreeMap::new(),
     }
 }
 
@@ -258,7 +260,10 @@ async fn an_unreachable_machine_is_one_finding_and_not_the_end() {
     }
     // A changed key is strict whatever the profile says; ports are still judged on their own.
     let kind = LoginFailureKind::ChangedHostKey { recorded: vec!["SHA256:a".into()], presented: "SHA256:b".into() };
-    let ignores = Ignores::from([(("login".parse().unwrap(), Target::Machine("vm2".parse().unwrap())), "never mind".to_owned())]);
+    let ignores = Ignores::from([(
+        ("login".parse().unwrap(), Target::Machine("vm2".parse().unwrap())),
+        crate::install::check::Ignored::Holds("never mind".to_owned()),
+    )]);
     let request = CheckRequest { ignores, ..CheckRequest::preflight(&whole) };
     let findings = run_checks(&request, &failing(kind), None).await;
     let blocking: Vec<_> =

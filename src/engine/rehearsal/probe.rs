@@ -1,7 +1,7 @@
 //! Facts of a rehearsal: recorded ones for machines and network, real ones for the scratch folder.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use serde::Deserialize;
 use super::stage::Fault;
 use crate::engine::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 use crate::engine::real_probe::RealProbe;
-use crate::install::check::CheckKind;
 use crate::install::facts::{
     CommandFacts, DiskFacts, DnsAnswer, DnsOutcome, HostKey, HostKeyAnswer, HttpAnswer, LoginFailure, LoginFailureKind, MachineAnswer,
-    MachineFacts, ModuleState, TcpAnswer, ToolFacts, UserFacts,
+    MachineFacts, ModuleState, NameAnswer, Protocol, TcpAnswer, ToolFacts, UserFacts, WayOut, WayOutcome,
 };
 use crate::install::inquiry::MachineWants;
+use crate::install::outside::{ChartPin, ChartsFacts, IndexAnswer, PullAnswer, PullFacts};
 use crate::install::plan::Plan;
+use crate::install::reach::{ListenState, Path, PathAnswer, ReachAnswer, ReachHost, ReachRequest, What};
 
 const FACTS: &str = include_str!("../../../assets/rehearsal/facts.json");
 
@@ -75,6 +76,9 @@ impl RehearsalProbe {
                 }
                 let mut facts = complete(&recorded.machine, wants);
                 facts.user = Some(login.user.clone());
+                facts.hostname = Some(login.name.to_string());
+                facts.machine_id = Some(format!("rehearsal-{}", login.address));
+                facts.names = wants.names.iter().map(|name| (name.clone(), self.name_on_machine(name))).collect();
                 if self.has(Fault::SwapOn) && is_fault_machine(&login.address) {
                     facts.swap_active = Some(vec!["/swap.img".into()]);
                     facts.swap_configured = Some(vec!["/etc/fstab: /swap.img".into()]);
@@ -113,20 +117,45 @@ impl RehearsalProbe {
                 let body = recorded.http.iter().find(|(part, _)| request.url.contains(part.as_str())).map(|(_, body)| body.clone());
                 ProbeAnswer::Http(HttpAnswer::Answer { status: 200, body: body.unwrap_or_default(), location: None })
             }
+            ProbeQuestion::Reach(request) => {
+                ProbeAnswer::Reach(paths(request, self.has(Fault::PortClosed), self.has(Fault::HostDown), &is_fault_machine))
+            }
+            ProbeQuestion::WayOut { .. } => ProbeAnswer::WayOut(WayOut { outcome: WayOutcome::Answered(200), proxy: None }),
+            ProbeQuestion::Charts(request) => {
+                let pin = |(chart, key): &(String, String)| ChartPin {
+                    chart: chart.clone(),
+                    key: key.clone(),
+                    version: Some("rehearsed".into()),
+                    known: true,
+                    found: true,
+                    newest: Vec::new(),
+                };
+                let pins: Vec<ChartPin> = request.charts.iter().map(pin).collect();
+                ProbeAnswer::Charts(ChartsFacts { problem: None, index: IndexAnswer::Read(pins.len()), pins, proxy: None })
+            }
+            ProbeQuestion::Pulls => {
+                let answer = PullAnswer::Limit { remaining: 200, of: Some(200), seconds: Some(21_600), source: None };
+                ProbeAnswer::Pulls(PullFacts { answer, proxy: None })
+            }
             ProbeQuestion::User { .. } | ProbeQuestion::SshKey { .. } | ProbeQuestion::Certificate { .. } | ProbeQuestion::Layout(_) => {
                 return None;
             }
         })
     }
 
+    /// The same as a machine sees it.
+    fn name_on_machine(&self, name: &str) -> NameAnswer {
+        match self.name(name).outcome {
+            DnsOutcome::Addresses { addresses, .. } => NameAnswer::Addresses(addresses),
+            _ => NameAnswer::NotFound,
+        }
+    }
+
     /// The address that the plan expects of a name, or a wrong one where that is rehearsed.
     fn name(&self, name: &str) -> DnsAnswer {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let records = plan.iter().flat_map(|plan| &plan.checks).filter_map(|check| match &check.kind {
-            CheckKind::Dns { records } => Some(records),
-            _ => None,
-        });
-        let address = records.flatten().find(|record| record.name == name).and_then(|record| record.address.parse::<IpAddr>().ok());
+        let mut records = plan.iter().flat_map(|plan| &plan.checks).flat_map(|check| check.kind.records());
+        let address = records.find(|record| record.name == name).and_then(|record| record.address.parse::<IpAddr>().ok());
         let wrong = self.has(Fault::DnsWrong) && name.starts_with("api-internal.");
         let outcome = match address {
             Some(_) if wrong => DnsOutcome::Addresses { addresses: vec![IpAddr::from([192, 0, 2, 99])], through: Vec::new() },
@@ -135,6 +164,37 @@ impl RehearsalProbe {
         };
         DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
     }
+}
+
+/// A matrix in which all is open, but what is rehearsed: the firewall between two machines drops what is for the pod network.
+fn paths(request: &ReachRequest, closed: bool, down: bool, is_fault_machine: &dyn Fn(&IpAddr) -> bool) -> ReachAnswer {
+    let gone = |address: Ipv4Addr| down && is_fault_machine(&IpAddr::V4(address));
+    let mut answer = ReachAnswer::default();
+    let first = request.machines.iter().find(|machine| !machine.targets.is_empty()).map(|machine| machine.login.name.clone());
+    for machine in &request.machines {
+        let host = if gone(machine.address) {
+            Err(LoginFailure { kind: LoginFailureKind::NotReachable, detail: "no route to host (rehearsed)".into() })
+        } else {
+            let listens = machine.listen.iter().map(|(protocol, port)| (*protocol, *port, ListenState::Bound)).collect();
+            Ok(ReachHost { tool: Some("python3".into()), listens, stayed: true })
+        };
+        answer.hosts.push((machine.login.name.clone(), host));
+        if gone(machine.address) {
+            continue;
+        }
+        for target in machine.targets.iter().filter(|target| !gone(target.address)) {
+            let blocked = closed && is_fault_machine(&IpAddr::V4(target.address)) && Some(&machine.login.name) == first.as_ref();
+            let said = match target.what {
+                What::Mtu(_) => PathAnswer::Mtu(1500),
+                What::Port(Protocol::Udp, _) if blocked => PathAnswer::Silent,
+                What::Port(..) => PathAnswer::Open(1),
+            };
+            answer.paths.push((Path { from: Some(machine.login.name.clone()), to: target.to.clone(), what: target.what }, said));
+        }
+    }
+    let local = request.local.iter().filter(|target| !gone(target.address));
+    answer.paths.extend(local.map(|target| (Path { from: None, to: target.to.clone(), what: target.what }, PathAnswer::Open(1))));
+    answer
 }
 
 fn said(text: &str) -> CommandFacts {
@@ -150,6 +210,12 @@ fn complete(facts: &MachineFacts, wants: &MachineWants) -> MachineFacts {
     }
     for module in &wants.modules {
         facts.modules.entry(module.clone()).or_insert(ModuleState::Loadable);
+    }
+    for setting in &wants.settings {
+        facts.settings.entry(setting.clone()).or_insert(1 << 40);
+    }
+    for url in &wants.urls {
+        facts.ways_out.insert(url.clone(), WayOut { outcome: WayOutcome::Answered(200), proxy: None });
     }
     for command in &wants.commands {
         facts.commands.insert(command.check.clone(), said(""));
@@ -169,7 +235,10 @@ impl Probe for RehearsalProbe {
             }),
             None => self.real.ask(question),
             Some(answer) => {
-                let waits = matches!(question, ProbeQuestion::Machine { .. } | ProbeQuestion::Dns { .. } | ProbeQuestion::Tool { .. });
+                let waits = matches!(
+                    question,
+                    ProbeQuestion::Machine { .. } | ProbeQuestion::Dns { .. } | ProbeQuestion::Tool { .. } | ProbeQuestion::Reach(_)
+                );
                 let pause = if waits { self.pause } else { Duration::ZERO };
                 Box::pin(async move {
                     tokio::time::sleep(pause).await;

@@ -33,6 +33,8 @@ pub enum Fault {
     DnsWrong,
     /// The certificate has expired: the preflight says so.
     CertExpired,
+    /// The firewall between two cluster nodes drops one port: the matrix of the preflight says so.
+    PortClosed,
     /// WireGuard's playbook fails the first time; retrying helps.
     PlaybookFailsOnce,
     /// The apply of MOSIP's services fails the first time; retrying helps.
@@ -46,6 +48,7 @@ impl std::fmt::Display for Fault {
             Self::SwapOn => "swap-on",
             Self::DnsWrong => "dns-wrong",
             Self::CertExpired => "cert-expired",
+            Self::PortClosed => "port-closed",
             Self::PlaybookFailsOnce => "playbook-fails-once",
             Self::ApplyFailsOnce => "apply-fails-once",
         })

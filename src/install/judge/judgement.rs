@@ -1,6 +1,6 @@
 //! From a judgement to a finding; where a check applies, and when.
 
-use crate::install::check::{CheckKind, CheckSpec, Finding, Ignores, Level, Target, Verdict};
+use crate::install::check::{Cause, CheckKind, CheckSpec, Finding, Ignored, Ignores, Level, Target, Verdict};
 use crate::install::ids::PhaseId;
 use crate::install::plan::{Plan, PlanMachine};
 
@@ -28,11 +28,13 @@ pub(super) struct Judgement {
     pub(super) remedy: String,
     /// Whether the profile's own remedy is left out.
     pub(super) alone: bool,
+    /// The kind of cause, for front ends.
+    pub(super) cause: Option<Cause>,
 }
 
 impl Judgement {
     pub(super) fn new(judged: Judged, observed: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { judged, observed: observed.into(), expected: expected.into(), remedy: String::new(), alone: false }
+        Self { judged, observed: observed.into(), expected: expected.into(), remedy: String::new(), alone: false, cause: None }
     }
 
     /// Right or wrong, by a condition.
@@ -53,6 +55,12 @@ impl Judgement {
     /// Leaves the profile's own remedy out: it does not fit this cause.
     pub(super) fn alone(mut self) -> Self {
         self.alone = true;
+        self
+    }
+
+    /// Names the kind of cause.
+    pub(super) fn cause(mut self, cause: Option<Cause>) -> Self {
+        self.cause = cause;
         self
     }
 
@@ -82,6 +90,7 @@ impl Judgement {
             remedy,
             guards: check.guards.clone(),
             ignored: None,
+            cause: self.cause,
         }
     }
 }
@@ -103,7 +112,11 @@ pub fn unknown(check: &CheckSpec, target: Target, reason: &str) -> Finding {
 pub fn apply_ignores(finding: &mut Finding, ignores: &Ignores) {
     let matters = matches!(finding.verdict, Verdict::Fail | Verdict::Unknown | Verdict::Warn);
     if matters && finding.level != Level::Strict {
-        finding.ignored = ignores.get(&(finding.check.clone(), finding.target.clone())).cloned();
+        match ignores.get(&(finding.check.clone(), finding.target.clone())) {
+            Some(Ignored::Holds(reason)) => finding.ignored = Some(reason.clone()),
+            Some(Ignored::Over(reason)) => finding.observed.push_str(&format!("; ignored before ({reason}): that time is over")),
+            None => {}
+        }
     }
 }
 
@@ -125,7 +138,13 @@ pub fn applicable(check: &CheckSpec, done: &dyn Fn(&PhaseId) -> bool) -> Result<
 
 /// The machines a check looks at: those with one of its roles, or all.
 pub(super) fn machines<'a>(check: &'a CheckSpec, plan: &'a Plan) -> impl Iterator<Item = &'a PlanMachine> {
-    plan.machines.iter().filter(|machine| check.roles.is_empty() || machine.roles.iter().any(|role| check.roles.contains(role)))
+    plan.machines.iter().filter(|machine| looks_at(check, machine))
+}
+
+/// Whether a check that looks at machines looks at this one.
+#[must_use]
+pub fn looks_at(check: &CheckSpec, machine: &PlanMachine) -> bool {
+    check.roles.is_empty() || machine.roles.iter().any(|role| check.roles.contains(role))
 }
 
 /// Where a check gives a finding, in the order of the plan. Known before anything is asked, so that a matrix can be drawn.
@@ -134,10 +153,17 @@ pub fn targets(check: &CheckSpec, plan: &Plan) -> Vec<Target> {
     if check.kind.is_per_machine() {
         return machines(check, plan).map(|machine| Target::Machine(machine.name.clone())).collect();
     }
-    let CheckKind::Dns { records } = &check.kind else { return vec![Target::Local] };
+    if check.kind.is_about_paths() {
+        return crate::install::reach::paths(check, plan).iter().map(crate::install::reach::Path::target).collect();
+    }
+    let named: Vec<&str> = match &check.kind {
+        CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => records.iter().map(|record| record.name.as_str()).collect(),
+        CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => urls.iter().map(|url| super::host_of(url)).collect(),
+        _ => return vec![Target::Local],
+    };
     let mut names: Vec<Target> = Vec::new();
-    for record in records {
-        let target = Target::Name(record.name.clone());
+    for name in named {
+        let target = Target::Name(name.to_owned());
         if !names.contains(&target) {
             names.push(target);
         }
@@ -160,6 +186,7 @@ mod tests {
             on_demand: false,
             when: None,
             remedy: "Do it.".into(),
+            fix: None,
             kind: CheckKind::Login {},
         }
     }
@@ -183,7 +210,7 @@ mod tests {
         assert_eq!(of(Level::Fail, Judged::Wrong).remedy, "First. Do it.");
         assert_eq!(of(Level::Fail, Judged::Right).remedy, "");
         assert_eq!(of(Level::Strict, Judged::Doubtful).verdict, Verdict::Warn);
-        let ignores = Ignores::from([(("c".parse().unwrap(), Target::Local), "known".to_owned())]);
+        let ignores = Ignores::from([(("c".parse().unwrap(), Target::Local), Ignored::Holds("known".to_owned()))]);
         for (level, judged, blocks) in [
             (Level::Fail, Judged::Wrong, false),
             (Level::Fail, Judged::Unknown, false),
@@ -196,6 +223,10 @@ mod tests {
             apply_ignores(&mut finding, &ignores);
             assert_eq!(finding.blocks(), blocks, "{level:?} {judged:?}");
         }
+        let over = Ignores::from([(("c".parse().unwrap(), Target::Local), Ignored::Over("known".to_owned()))]);
+        let mut finding = of(Level::Fail, Judged::Wrong);
+        apply_ignores(&mut finding, &over);
+        assert!(finding.blocks() && finding.observed == "seen; ignored before (known): that time is over", "{finding:?}");
         assert!(!unknown(&check(&[], None, Level::Warn), Target::Local, "x").blocks());
         assert!(unknown(&check(&[], None, Level::Fail), Target::Local, "x").blocks());
     }

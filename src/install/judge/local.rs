@@ -304,7 +304,7 @@ pub fn cidr_overlap(check: &CheckSpec, plan: &Plan) -> Finding {
 }
 
 /// First and last address of an IPv4 network.
-fn range(text: &str) -> Option<(u32, u32)> {
+pub(super) fn range(text: &str) -> Option<(u32, u32)> {
     let (address, length) = text.split_once('/').unwrap_or((text, "32"));
     let address = u32::from(address.trim().parse::<std::net::Ipv4Addr>().ok()?);
     let length: u32 = length.trim().parse().ok().filter(|length| *length <= 32)?;
@@ -315,7 +315,16 @@ fn range(text: &str) -> Option<(u32, u32)> {
 /// Judges a command of the deployment node.
 #[must_use]
 pub fn command(check: &CheckSpec, result: &CommandFacts) -> Finding {
-    let CheckKind::Command { argv, stdout, stdout_not, .. } = &check.kind else { return wrong_kind(check) };
+    let CheckKind::Command { argv, stdout, stdout_not, skip_exit, .. } = &check.kind else { return wrong_kind(check) };
+    if result.exit.is_some() && result.exit == *skip_exit {
+        return super::skipped(check, Target::Local, &beginning(&result.stderr));
+    }
+    // A script that says itself what is wrong needs no quoting.
+    if let (Some(code), "sh", false) = (result.exit, argv.first().map_or("", String::as_str), result.stderr.trim().is_empty())
+        && code != 0
+    {
+        return Judgement::new(Judged::Wrong, beginning(&result.stderr), check.title.clone()).finding(check, Target::Local);
+    }
     command_result(&check.title, &argv.join(" "), result, stdout.as_deref(), stdout_not.as_deref()).finding(check, Target::Local)
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::install::check::{CheckKind, CheckSpec, Finding, Target};
+use crate::install::check::{Cause, CheckKind, CheckSpec, Finding, Target};
 use crate::install::facts::{LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, TcpAnswer};
 use crate::install::plan::{Plan, PlanMachine};
 
 use super::judgement::{Judged, Judgement, skipped};
-use super::{network, state};
+use super::{network, state, system};
 
 /// What was seen of one machine.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +99,13 @@ fn login_failure(failure: &LoginFailure) -> Judgement {
         LoginFailureKind::Probe => (Judged::Unknown, "Log in by hand and run `sh -c true`; then check again.".to_owned()),
     };
     let judgement = Judgement::new(judged, failure.detail.clone(), expected).remedy(remedy);
+    let cause = match &failure.kind {
+        LoginFailureKind::UnknownHostKey { .. } => Some(Cause::HostKeyUnknown),
+        LoginFailureKind::ChangedHostKey { .. } => Some(Cause::HostKeyChanged),
+        LoginFailureKind::RevokedHostKey { .. } => Some(Cause::HostKeyRevoked),
+        _ => None,
+    };
+    let judgement = judgement.cause(cause);
     // The profile's remedy is about keys and users, and misleads where something else is wrong.
     if failure.kind == LoginFailureKind::Refused { judgement } else { judgement.alone() }
 }
@@ -109,11 +116,51 @@ fn sudo_problem(facts: &MachineFacts) -> Option<Judgement> {
         Some(Ok(())) => None,
         Some(Err(said)) => {
             let user = facts.user.as_deref().unwrap_or("the user");
-            let observed = format!("`sudo -n true` as {user} fails: {}", if said.is_empty() { "no reason given" } else { said });
-            let remedy = format!("Let an administrator add a file below /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL");
-            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(remedy))
+            let flavour = facts
+                .sudo_version
+                .as_deref()
+                .filter(|version| version.contains("sudo-rs"))
+                .map(|_| " (this is sudo-rs)")
+                .unwrap_or_default();
+            let observed = format!("`sudo -n true` as {user} fails: {}{flavour}", if said.is_empty() { "no reason given" } else { said });
+            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(sudo_remedy(said, user)))
         }
         None => Some(Judgement::unknown("sudo could not be tried", expected)),
+    }
+}
+
+/// What helps, by the words in which sudo refuses.
+fn sudo_remedy(said: &str, user: &str) -> String {
+    let low = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| low.contains(word));
+    let rule = format!("{user} ALL=(ALL) NOPASSWD: ALL");
+    if has(&["not installed"]) {
+        format!("As root: `apt-get install sudo`, then a file below /etc/sudoers.d: {rule}")
+    } else if has(&["must have a tty", "requiretty", "no tty present"]) {
+        format!(
+            "sudo wants a terminal, and Ansible has none. Let an administrator add a file below /etc/sudoers.d with two lines: `Defaults:{user} !requiretty` and `{rule}`"
+        )
+    } else if has(&["syntax error", "parse error", "no valid sudoers", "is world writable", "should be owned"]) {
+        "The sudoers files are damaged: `visudo -c` as root names the place.".to_owned()
+    } else if has(&["account or password is expired", "account validation", "expired"]) {
+        format!("The account or its password has expired: as root, `chage -l {user}`.")
+    } else if has(&["not in the sudoers", "may not run", "not allowed"]) {
+        format!("The user has no right to use sudo. Let an administrator add a file below /etc/sudoers.d: {rule}")
+    } else if has(&["instead of 0"]) {
+        format!("A rule lets {user} become somebody else than root. Let an administrator put this rule last: {rule}")
+    } else {
+        format!("Let an administrator add a file below /etc/sudoers.d: {rule}")
+    }
+}
+
+/// sudo works; whether the one that is there is the one that Ansible knows.
+fn sudo_works(facts: &MachineFacts) -> Judgement {
+    let expected = "sudo without a password";
+    match facts.sudo_version.as_deref().filter(|version| version.contains("sudo-rs")) {
+        Some(version) => Judgement::new(Judged::Doubtful, format!("sudo works without a password; it is {version}"), expected)
+            .remedy("Ansible waits for a prompt that sudo-rs words differently, where it asks at all. If a playbook times out waiting for privilege escalation: `sudo update-alternatives --set sudo /usr/bin/sudo.ws`.")
+            .alone(),
+        None => Judgement::new(Judged::Right, "sudo works without a password", expected),
     }
 }
 
@@ -124,18 +171,28 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
             let system = facts.os_name.as_deref().unwrap_or("an unnamed system");
             Judgement::new(Judged::Right, format!("logged in as {user} on {system}"), "an SSH login with the site's user and key")
         }
-        CheckKind::Sudo {} => Judgement::new(Judged::Right, "sudo works without a password", "sudo without a password"),
+        CheckKind::Sudo {} => sudo_works(facts),
         CheckKind::OperatingSystem { accept } => state::operating_system(accept, facts),
         CheckKind::Architecture { accept } => state::architecture(accept, facts),
         CheckKind::Size {} => state::size(plan, machine, facts),
         CheckKind::SwapOff {} => state::swap_off(facts),
-        CheckKind::PortsFree { tcp, udp } => state::ports_free(tcp, udp, facts),
+        CheckKind::PortsFree { tcp, udp, .. } => state::ports_free(tcp, udp, facts),
         CheckKind::TimeSync { max_skew_seconds } => state::time_sync(*max_skew_seconds, facts),
         CheckKind::Python { min } => state::python(min.as_deref(), facts),
         CheckKind::Systemd {} => state::systemd(facts),
         CheckKind::KernelModules { modules } => state::kernel_modules(modules, facts),
         CheckKind::PackageLock {} => state::package_lock(facts),
         CheckKind::RebootPending {} => state::reboot_pending(facts),
+        CheckKind::KernelSettings { min } => system::kernel_settings(min, facts),
+        CheckKind::Multipath {} => system::multipath(facts),
+        CheckKind::Iscsi {} => system::iscsi(facts),
+        CheckKind::NoLeftovers {} => system::no_leftovers(facts),
+        CheckKind::FirewallOff {} => system::firewall_off(facts),
+        CheckKind::HostsFile {} => system::hosts_file(plan, facts),
+        CheckKind::Resolver {} => system::resolver(facts),
+        CheckKind::Uplink { min_mtu } => system::uplink(*min_mtu, facts),
+        CheckKind::Virtualization { refuse } => system::virtualization(refuse, facts),
+        CheckKind::RoutesFree { networks } => system::routes_free(networks, facts),
         CheckKind::RemoteCommand { stdout, command, .. } => match facts.commands.get(&check.id) {
             Some(result) => super::local::command_result(&check.title, command, result, stdout.as_deref(), None),
             None => Judgement::unknown("the command had not ended when the session's time was up", check.title.clone()),

@@ -48,6 +48,16 @@ pub(super) fn architecture(accept: &[String], facts: &MachineFacts) -> Judgement
     }
 }
 
+/// Whether processors or memory are less than the machine's roles ask for.
+pub(super) fn too_small(plan: &Plan, machine: &PlanMachine, facts: &MachineFacts) -> bool {
+    let own = || plan.roles.iter().filter(|role| machine.roles.contains(&role.id));
+    let (cpu, ram): (u32, u32) = (own().map(|role| role.cpu).sum(), own().map(|role| role.ram_gib).sum());
+    facts.processors.is_some_and(|have| have < cpu) || facts.memory_kib.is_some_and(|have| gib(have) < f64::from(ram) * MEMORY_TOLERANCE)
+}
+
+/// Space of a volume group that belongs to no volume and is worth a word, GiB.
+const SPARE_GIB: f64 = 20.0;
+
 /// Processors, memory and disk against the sum of the machine's roles.
 pub(super) fn size(plan: &Plan, machine: &PlanMachine, facts: &MachineFacts) -> Judgement {
     let sized: Vec<_> =
@@ -85,7 +95,15 @@ pub(super) fn size(plan: &Plan, machine: &PlanMachine, facts: &MachineFacts) -> 
             gib(total),
             gib(data.free_kib)
         );
-        return Judgement::new(Judged::Right, observed, expected);
+        // It fits, and yet half of the disk may be out of reach.
+        return match facts.unused_lvm_kib.iter().find(|(_, free)| gib(**free) > SPARE_GIB) {
+            Some((group, free)) => {
+                let observed = format!("{observed}; {:.0} GiB of the volume group {group} belong to no volume", gib(*free));
+                let remedy = format!("`sudo lvextend -r -l +100%FREE {}` gives them to the disk.", data.device);
+                Judgement::new(Judged::Doubtful, observed, expected).remedy(remedy).alone()
+            }
+            None => Judgement::new(Judged::Right, observed, expected),
+        };
     }
     let judgement = Judgement::new(Judged::Wrong, short.join("; "), expected);
     // Ubuntu's installer leaves half of the volume group unused.
@@ -196,6 +214,9 @@ pub(super) fn python(min: Option<&str>, facts: &MachineFacts) -> Judgement {
 pub(super) fn systemd(facts: &MachineFacts) -> Judgement {
     let expected = "systemd runs the machine";
     match facts.systemd {
+        Some(true) if facts.cgroup == Some(1) => Judgement::new(Judged::Doubtful, "systemd, with control groups of version 1", expected)
+            .remedy("Kubernetes gives version 1 up: remove systemd.unified_cgroup_hierarchy=0 from the kernel's command line, and reboot.")
+            .alone(),
         Some(true) => Judgement::new(Judged::Right, "systemd", expected),
         Some(false) => Judgement::new(Judged::Wrong, "there is no /run/systemd/system: systemd does not run here", expected),
         None => Judgement::unknown("could not be told", expected),
@@ -223,8 +244,19 @@ pub(super) fn kernel_modules(modules: &[String], facts: &MachineFacts) -> Judgem
 
 pub(super) fn package_lock(facts: &MachineFacts) -> Judgement {
     let expected = "no package manager at work";
+    if let (Some(trouble), Some(PackageLock::Free) | None) = (&facts.package_trouble, &facts.package_lock) {
+        let remedy = if trouble.contains("half installed") {
+            "`sudo dpkg --configure -a`, then `sudo apt-get -f install`."
+        } else {
+            "Wait until it is done: `cloud-init status --wait`."
+        };
+        return Judgement::new(Judged::Wrong, trouble.clone(), expected).remedy(remedy).alone();
+    }
     match &facts.package_lock {
         None => Judgement::unknown("/proc/locks could not be read", expected),
+        Some(PackageLock::Free) if facts.unattended_upgrades == Some(true) => {
+            Judgement::new(Judged::Right, "free; unattended upgrades are on, and may take it later", expected)
+        }
         Some(PackageLock::Free) => Judgement::new(Judged::Right, "free", expected),
         Some(PackageLock::Held(who)) => Judgement::new(Judged::Wrong, who.clone(), expected)
             .remedy("Wait until it is done (unattended upgrades take some minutes), then check again."),

@@ -16,6 +16,7 @@ fn check(kind: serde_json::Value) -> CheckSpec {
         on_demand: false,
         when: None,
         remedy: String::new(),
+        fix: None,
         kind: serde_json::from_value(kind).unwrap(),
     }
 }
