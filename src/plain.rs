@@ -2,14 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::adapters::history;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
-use crate::run::event::{Decision, Event, Outcome, Recorded, StopReason};
+use crate::run::event::{Decision, Event, Outcome, Progress, Recorded, StopReason};
+use crate::run::expect::History;
 use crate::run::state::State;
+use crate::run::waiting::{Normal, Waiting, waiting};
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +26,18 @@ pub enum Format {
     Lines,
     /// The journal's own events, one a line.
     Json,
+}
+
+/// What is shown of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Showing {
+    /// As lines or JSON.
+    pub format: Format,
+    /// Whether lines begin with what has happened so far; JSON always does.
+    pub history: bool,
+    /// Whether a run that stands still is told as it stands. Else a command was sent, and what halted before that was taken in is the past's
+    /// business: an adopted step that ended meanwhile.
+    pub as_it_stands: bool,
 }
 
 /// How following a run ended.
@@ -31,52 +51,71 @@ pub struct Followed {
     pub error: Option<String>,
     /// The last command that could not be followed.
     pub rejected: Option<String>,
+    /// Whether it was left before it halted.
+    pub left: bool,
 }
 
 /// What to do when a run needs somebody.
-pub type OnHalt<'a> = &'a mut dyn FnMut(&Client, &State, StopReason) -> bool;
+pub type OnHalt<'a> = &'a mut (dyn FnMut(&Client, &State, StopReason) -> bool + Send);
 
-/// Follows a run until it halts. `on_halt` may send a command and return true to go on.
+/// Follows a run until it halts, its engine ends, or `leave` says so. `on_halt` may send a command and return true to go on.
 ///
 /// # Errors
 /// The output cannot be written.
-pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + Send), on_halt: OnHalt<'_>) -> io::Result<Followed> {
-    let mut state: Option<State> = None;
-    // What halted before the command was taken in is the past's business: an adopted step that ended meanwhile.
-    let mut decided = false;
+pub async fn follow(
+    client: &mut Client,
+    showing: Showing,
+    out: &mut (dyn Write + Send),
+    on_halt: OnHalt<'_>,
+    leave: impl Future<Output = ()> + Send,
+) -> io::Result<Followed> {
+    let mut decided = showing.as_it_stands;
     let mut live = false;
     let mut logs = Logs::default();
-    let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None };
-    while let Some(update) = client.next().await {
+    let mut waits = Waits::default();
+    let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None, left: false };
+    tokio::pin!(leave);
+    loop {
+        let update = tokio::select! {
+            update = client.next() => update,
+            () = &mut leave => {
+                followed.left = true;
+                break;
+            }
+        };
+        let Some(update) = update else { break };
         match update {
             Update::Event(recorded) => {
                 decided |= live && matches!(recorded.event, Event::OperatorDecided { .. } | Event::QuestionAnswered { .. });
-                match &mut state {
-                    None => state = State::open(&recorded).ok(),
-                    // The engine has folded it already: it fits.
-                    Some(state) => drop(state.apply(&recorded)),
-                }
-                if format == Format::Json {
-                    serde_json::to_writer(&mut *out, &*recorded)?;
-                    out.write_all(b"\n")?;
-                } else if live {
-                    if let Event::StepFinished { step, attempt, .. } = &recorded.event {
+                apply(&mut followed.state, &recorded);
+                if showing.format == Format::Json {
+                    json(&recorded, out)?;
+                } else if live || showing.history {
+                    if let (Event::StepFinished { step, attempt, .. }, true) = (&recorded.event, live) {
                         logs.copy(step, *attempt, client.log(step, *attempt), out)?;
                     }
-                    if let Some(line) = line(&recorded, state.as_ref()) {
+                    if let Some(line) = line(&recorded, followed.state.as_ref()) {
                         writeln!(out, "{line}")?;
                     }
                 }
-                out.flush()?;
-            }
-            Update::Live => live = true,
-            Update::Progress { step, attempt, progress } => {
-                if format == Format::Lines {
-                    logs.copy(&step, attempt, client.log(&step, attempt), out)?;
-                    let _ = progress;
+                if live {
                     out.flush()?;
                 }
             }
+            Update::Live => {
+                live = true;
+                out.flush()?;
+            }
+            Update::Progress { step, attempt, progress } => {
+                if showing.format == Format::Lines {
+                    logs.copy(&step, attempt, client.log(&step, attempt), out)?;
+                }
+                if let Some(state) = &followed.state {
+                    waits.tell(state, &step, attempt, &progress, showing.format, client.run_dir(), out)?;
+                }
+                out.flush()?;
+            }
+            Update::Accepted(_) => {}
             Update::Rejected(message) => {
                 followed.rejected = Some(message);
                 // Whoever follows says so, with the exit code that belongs to it.
@@ -85,38 +124,138 @@ pub async fn follow(mut client: Client, format: Format, out: &mut (dyn Write + S
             Update::Halted(_) if !decided => {}
             Update::Halted(reason) => {
                 followed.reason = reason;
-                let goes_on = state.as_ref().is_some_and(|state| on_halt(&client, state, reason));
+                let goes_on = followed.state.as_ref().is_some_and(|state| on_halt(client, state, reason));
                 if !goes_on {
                     break;
                 }
             }
             Update::Ended(error) => {
                 followed.error = error;
-                followed.state = state;
-                return Ok(followed);
+                break;
             }
         }
     }
-    // Letting go of the client lets the engine write that it stopped; its end is waited for.
+    out.flush()?;
+    Ok(followed)
+}
+
+/// Lets go of a run that was followed, and hears what its engine still says where it ends now.
+///
+/// # Errors
+/// The output cannot be written.
+pub async fn let_go(client: Client, format: Format, out: &mut (dyn Write + Send), followed: &mut Followed) -> io::Result<()> {
     let mut updates = client.close();
     while let Some(update) = updates.recv().await {
         match update {
             Update::Event(recorded) => {
-                if let Some(state) = &mut state {
-                    drop(state.apply(&recorded));
-                }
+                apply(&mut followed.state, &recorded);
                 if format == Format::Json {
-                    serde_json::to_writer(&mut *out, &*recorded)?;
-                    out.write_all(b"\n")?;
+                    json(&recorded, out)?;
                 }
             }
-            Update::Ended(error) => followed.error = error,
+            Update::Ended(Some(error)) => followed.error = Some(error),
             _ => {}
         }
     }
-    out.flush()?;
-    followed.state = state;
-    Ok(followed)
+    out.flush()
+}
+
+/// Shows what a journal has, without an engine.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn show(events: &[Recorded], format: Format, out: &mut dyn Write) -> io::Result<()> {
+    let mut state: Option<State> = None;
+    for recorded in events {
+        apply(&mut state, recorded);
+        if format == Format::Json {
+            json(recorded, out)?;
+        } else if let Some(line) = line(recorded, state.as_ref()) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.flush()
+}
+
+fn apply(state: &mut Option<State>, recorded: &Recorded) {
+    match state {
+        None => *state = State::open(recorded).ok(),
+        // The engine has folded it already: it fits.
+        Some(state) => drop(state.apply(recorded)),
+    }
+}
+
+fn json(recorded: &Recorded, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, recorded)?;
+    out.write_all(b"\n")
+}
+
+/// Between two lines of JSON that say where a step stands.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Says where steps stand and what they wait for: as JSON whenever something has changed, as a line when a wait is not normal any more.
+#[derive(Default)]
+struct Waits {
+    history: Option<History>,
+    last: Option<(StepRef, u32, Progress)>,
+    written: Option<Instant>,
+    said: String,
+}
+
+/// A line of JSON beside the journal's events; it has no `seq`, for it is not kept.
+#[derive(Serialize)]
+struct ProgressLine<'a> {
+    kind: &'static str,
+    at: Timestamp,
+    step: &'a StepRef,
+    attempt: u32,
+    progress: &'a Progress,
+    waiting: &'a Waiting,
+}
+
+impl Waits {
+    #[expect(clippy::too_many_arguments, reason = "all that one line is made of")]
+    fn tell(
+        &mut self,
+        state: &State,
+        step: &StepRef,
+        attempt: u32,
+        progress: &Progress,
+        format: Format,
+        run_dir: &Path,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let Some((planned, phase)) = state.plan.step(step).zip(state.plan.phase(step.phase.as_str())) else { return Ok(()) };
+        // That there was output is no news, nor when.
+        let telling = Progress { log_bytes: 0, last_output: None, ..progress.clone() };
+        let news = self.last.as_ref() != Some(&(step.clone(), attempt, telling.clone()));
+        if !news || (format == Format::Json && self.written.is_some_and(|written| written.elapsed() < EVERY)) {
+            return Ok(());
+        }
+        let band = self.history.get_or_insert_with(|| history::read(run_dir)).band(phase);
+        let begun = state.step(step).and_then(|record| record.started);
+        let now = Timestamp::now();
+        let waits = waiting(planned, begun, Some(progress), band, now);
+        if format == Format::Json {
+            let line = ProgressLine { kind: "progress", at: now, step, attempt, progress, waiting: &waits };
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")?;
+            self.written = Some(Instant::now());
+        } else {
+            let late = waits.normal == Normal::Longer || waits.silent_minutes.is_some();
+            let said = match (waits.cause.as_str(), late) {
+                ("", true) => format!("{}: {}", waits.what, waits.verdict()),
+                ("", false) => String::new(),
+                (cause, _) => format!("{}: {cause}", waits.what),
+            };
+            if !said.is_empty() && said != self.said {
+                writeln!(out, "{} waits    {step}: {said}", now.strftime("%H:%M:%SZ"))?;
+            }
+            self.said = said;
+        }
+        self.last = Some((step.clone(), attempt, telling));
+        Ok(())
+    }
 }
 
 /// Copies what attempts print, each byte once.
@@ -211,6 +350,18 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
             format!("shell    {step} by {by}{}", if *secrets { ", with secrets" } else { "" })
         }
         Event::OperatorDecided { decision: Decision::Accept { fields }, by } => format!("agreed   to change {} by {by}", fields.join(", ")),
+        Event::OperatorDecided { decision: Decision::Stop { now }, by } => {
+            let running = state.and_then(State::running).and_then(|(step, _)| Some((step, state?.plan.step(step)?)));
+            match running {
+                Some((step, _)) if *now => format!("stop     {step} is killed, says {by}"),
+                Some((step, planned)) => {
+                    let grace = seconds(planned.stop_grace_seconds() * 1000);
+                    format!("stop     {step} is asked to end, says {by}; it is killed after {grace}, or now: mosip-setup stop --now")
+                }
+                None => format!("stop     by {by}"),
+            }
+        }
+        Event::HandedOver { by } => format!("handed over to another engine, says {by}; what runs goes on"),
         Event::RunClosed { complete: true } => "complete every phase is done or skipped".to_owned(),
         _ => return None,
     };

@@ -38,6 +38,7 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     next: u64,
+    length: u64,
 }
 
 impl Journal {
@@ -46,16 +47,31 @@ impl Journal {
     /// # Errors
     /// It cannot be read, or a line in the middle is damaged.
     pub fn open(path: &Path) -> Result<(Self, Vec<Recorded>), JournalError> {
+        let mut events = Vec::new();
+        let journal = Self::open_with(path, &mut |event| events.push(event))?;
+        Ok((journal, events))
+    }
+
+    /// The same, handing on each event as it is read, so that a long history need not be held.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with(path: &Path, each: &mut dyn FnMut(Recorded)) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(io)?;
-        let (events, whole) = read_from(path, &mut file)?;
+        let (next, whole) = read_from(path, &mut file, each)?;
         let length = file.metadata().map_err(io)?.len();
         if whole < length {
             file.set_len(whole).map_err(io)?;
             file.sync_data().map_err(io)?;
         }
-        let next = events.last().map_or(0, |event| event.seq + 1);
-        Ok((Self { path: path.to_owned(), file, next }, events))
+        Ok(Self { path: path.to_owned(), file, next, length: whole })
+    }
+
+    /// How long it is, bytes: everything before is whole and on disk.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// Writes an event and waits until it is on disk.
@@ -68,14 +84,18 @@ impl Journal {
         let written = serde_json::to_vec(&recorded).map_err(io::Error::other).and_then(|mut line| {
             line.push(b'\n');
             self.file.write_all(&line)?;
-            self.file.sync_data()
+            self.file.sync_data()?;
+            Ok(line.len() as u64)
         });
-        if let Err(source) = written {
-            // Half a line would be cut off at the next opening; better to leave none.
-            if let Ok(before) = before {
-                drop(self.file.set_len(before));
+        match written {
+            Ok(length) => self.length += length,
+            Err(source) => {
+                // Half a line would be cut off at the next opening; better to leave none.
+                if let Ok(before) = before {
+                    drop(self.file.set_len(before));
+                }
+                return Err(JournalError::Io { path: self.path.clone(), source });
             }
-            return Err(JournalError::Io { path: self.path.clone(), source });
         }
         self.next += 1;
         Ok(recorded)
@@ -88,15 +108,17 @@ impl Journal {
 /// As [`Journal::open`].
 pub fn read(path: &Path) -> Result<Vec<Recorded>, JournalError> {
     let mut file = File::open(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-    Ok(read_from(path, &mut file)?.0)
+    let mut events = Vec::new();
+    read_from(path, &mut file, &mut |event| events.push(event))?;
+    Ok(events)
 }
 
-/// The events, and how many bytes hold whole lines.
-fn read_from(path: &Path, file: &mut File) -> Result<(Vec<Recorded>, u64), JournalError> {
+/// Hands on the events; gives the number of the next one, and how many bytes hold whole lines.
+fn read_from(path: &Path, file: &mut File, each: &mut dyn FnMut(Recorded)) -> Result<(u64, u64), JournalError> {
     let io = |source| JournalError::Io { path: path.to_owned(), source };
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     let mut reader = BufReader::new(file);
-    let (mut events, mut whole, mut number): (Vec<Recorded>, u64, usize) = (Vec::new(), 0, 0);
+    let (mut expected, mut whole, mut number): (u64, u64, usize) = (0, 0, 0);
     let mut line = Vec::new();
     let mut damaged: Option<(usize, String)> = None;
     loop {
@@ -113,20 +135,20 @@ fn read_from(path: &Path, file: &mut File) -> Result<(Vec<Recorded>, u64), Journ
             // A line without its newline is torn, even if it happens to parse.
             Ok(_) if !line.ends_with(b"\n") => break,
             Ok(event) => {
-                let expected = events.last().map_or(0, |last| last.seq + 1);
                 if event.seq > expected {
                     let message = format!("event {} where {expected} was expected", event.seq);
                     return Err(JournalError::Corrupt { path: path.to_owned(), line: number, message });
                 }
                 whole += length as u64;
                 if event.seq == expected {
-                    events.push(event);
+                    expected += 1;
+                    each(event);
                 }
             }
             Err(error) => damaged = Some((number, error.to_string())),
         }
     }
-    Ok((events, whole))
+    Ok((expected, whole))
 }
 
 #[cfg(test)]
@@ -178,7 +200,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_and_leaves_no_half_line() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut journal = Journal { path: "/dev/full".into(), file, next: 0 };
+        let mut journal = Journal { path: "/dev/full".into(), file, next: 0, length: 0 };
         assert!(matches!(journal.append(Timestamp::UNIX_EPOCH, event()), Err(JournalError::Io { .. })));
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,6 +15,23 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// The hidden verb that gives a command a terminal of its own: `mosip-setup __on-terminal PROGRAM ARGUMENT…`.
 pub const ON_TERMINAL: &str = "__on-terminal";
+
+/// What to start so that it is this very program, also where its file was replaced meanwhile by another version.
+#[must_use]
+pub fn own_image() -> PathBuf {
+    // Looked up by the child, which until then is a copy of this process.
+    "/proc/self/exe".into()
+}
+
+/// Where this program lies, for others to call it later. Its file may have been replaced meanwhile: then the new one is meant.
+#[must_use]
+pub fn own_path() -> PathBuf {
+    let Ok(path) = std::env::current_exe() else { return "mosip-setup".into() };
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(text) if !path.exists() => text.into(),
+        _ => path,
+    }
+}
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -81,7 +98,7 @@ fn start_on_terminal(start: &Start<'_>, own: &Path) -> io::Result<Started> {
     let size = rustix::termios::Winsize { ws_row: 50, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size)?;
     let mut command = Command::new(own);
-    command.arg(ON_TERMINAL).args(start.argv).envs(start.env);
+    command.arg0("mosip-setup").arg(ON_TERMINAL).args(start.argv).envs(start.env);
     command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
     if let Some(dir) = start.dir {
         command.current_dir(dir);

@@ -111,7 +111,7 @@ impl Project {
             site_dir: self.open.folder().display().to_string(),
             known_hosts: state.known_hosts().display().to_string(),
             fetched: self.source_places()?,
-            program: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| "mosip-setup".into()),
+            program: super::process::own_path().display().to_string(),
             digest_key: state.digest_key()?,
         })
     }

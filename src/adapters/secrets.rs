@@ -135,6 +135,12 @@ impl Secrets {
         self.values.get(field)
     }
 
+    /// Field → value, to hand them to a process of this program through a pipe or its own socket; nowhere else.
+    #[must_use]
+    pub fn exposed(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(field, value)| (field.to_string(), value.expose_secret().to_owned())).collect()
+    }
+
     /// All values, for redaction.
     pub fn values(&self) -> impl Iterator<Item = &SecretString> {
         self.values.values()

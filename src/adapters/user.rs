@@ -30,7 +30,13 @@ fn try_folder(folder: &Path) -> Result<(), String> {
 /// The name of the user this program runs as; its number where the system has no name for it.
 #[must_use]
 pub fn name() -> String {
-    let uid = rustix::process::getuid().as_raw().to_string();
+    name_of(rustix::process::getuid().as_raw())
+}
+
+/// The name of a user; the number where the system has no name for it.
+#[must_use]
+pub fn name_of(uid: u32) -> String {
+    let uid = uid.to_string();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let entry = passwd.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()));
     entry.and_then(|line| line.split(':').next()).map_or(uid.clone(), str::to_owned)

@@ -141,11 +141,17 @@ impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
         let exit = match error {
             SetupError::Project(error) => return error.into(),
-            SetupError::Engine(EngineError::Held { .. }) => Exit::Busy,
+            SetupError::Engine(EngineError::Held { .. } | EngineError::Silent { .. } | EngineError::Refused(_)) => Exit::Busy,
             SetupError::Engine(_) | SetupError::Journal(_) => Exit::CannotWrite,
             SetupError::NotFetched(_) | SetupError::Secrets(_) | SetupError::Render(_) => Exit::Usage,
         };
         Self { exit, message: error.to_string(), problems: Vec::new() }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        SetupError::from(error).into()
     }
 }
 

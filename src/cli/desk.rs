@@ -8,16 +8,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::adapters::history;
 use crate::adapters::ignores;
 use crate::adapters::import;
+use crate::adapters::logout;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
+use crate::engine::attempt::is_locked;
+use crate::engine::attempt_events::{read_from, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
-use crate::engine::driver::EngineError;
 use crate::engine::host_keys::{self, HostKeyReport};
 use crate::engine::mend::{Consent, mend};
+use crate::engine::opening::{Opened, Opening};
 use crate::engine::setup::{Setup, SetupError};
 use crate::engine::watch::Watching;
 use crate::install::change::FileChange;
@@ -29,7 +33,7 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Again, Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
+    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
     ShellRequest, SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
@@ -82,9 +86,11 @@ impl SetupDesk {
     }
 
     fn run_of(&self, id: &str) -> Option<RunEntry> {
-        let found = self.setup.last_run(&self.setup.paths.site(id).ok()?).ok()??;
+        let folder = self.setup.paths.site(id).ok()?;
+        let found = self.setup.last_run(&folder).ok()??;
         let state = &found.state;
-        Some(RunEntry { id: state.run.clone(), state: state.summary().to_owned(), note: note(state, self.setup.ports.clock.now()) })
+        let engine = is_locked(&folder.lock());
+        Some(RunEntry { id: state.run.clone(), state: state.summary().to_owned(), note: note(state, self.setup.ports.clock.now()), engine })
     }
 
     fn overview(&self) -> Overview {
@@ -167,10 +173,20 @@ impl Desk for SetupDesk {
                     told.tell(Told::Imported(import_from(&profile, &site, folder).map(Box::new)));
                 }));
             }
-            // Opening spawns the engine's task, so it is done inside the runtime.
+            Command::Attach { site, renew } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(match attach(&setup, &site, renew) {
+                    Ok(Some(client)) => Told::Attached(Ok(client)),
+                    Ok(None) => Told::Alone,
+                    Err(trouble) => Told::Attached(Err(trouble)),
+                });
+            })),
             Command::OpenRun { site, secrets, new } => drop(tokio::spawn(async move {
-                let client = open_run(&setup, &site, &secrets, new).await;
-                told.tell(Told::Attached(client));
+                let opened = open_run(&setup, &site, &secrets, new).await;
+                let begun = opened.as_ref().is_ok_and(|opened| !opened.joined);
+                told.tell(Told::Attached(opened.map(|opened| opened.client)));
+                if let (true, Some(warning)) = (begun, logout::warning()) {
+                    told.tell(Told::Warning(warning));
+                }
             })),
             Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || {
                 let window = match File::open(&request.path) {
@@ -183,6 +199,17 @@ impl Desk for SetupDesk {
                 };
                 told.tell(Told::Log { ticket: request.ticket, window });
             })),
+            Command::ReadEvents(request) => drop(tokio::task::spawn_blocking(move || {
+                // A step without events has none to show.
+                let read = read_from(&request.path, request.from).map_or_else(
+                    |_| EventsRead { told: Vec::new(), next: request.from },
+                    |(lines, next)| EventsRead { told: told_in(&lines), next },
+                );
+                told.tell(Told::Events { ticket: request.ticket, read });
+            })),
+            Command::LoadHistory { run } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::History(Box::new(history::read(&run))));
+            })),
             Command::SearchLog(search) => drop(tokio::task::spawn_blocking(move || {
                 let found =
                     File::open(&search.path).and_then(|mut file| log_source::find(&mut file, &search.needle, search.from, search.forward));
@@ -193,16 +220,12 @@ impl Desk for SetupDesk {
     }
 
     fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()> {
-        use std::io::Write;
-        writeln!(std::io::stdout(), "{}\nLeave the shell with 'exit' or Ctrl-D; the run is as it was.", request.note)?;
-        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
-        let mut command = std::process::Command::new(shell);
-        // Values that name secrets are left out: a shell's environment is easily shown.
-        command.envs(request.env.iter().filter(|(_, value)| !value.contains("${secret.")));
-        if let Some(dir) = request.dir.as_ref().filter(|dir| Path::new(dir).is_dir()) {
-            command.current_dir(dir);
-        }
-        command.status().map(|_| ())
+        let secrets = request.secrets.then(|| {
+            let project = self.setup.project(&request.site)?;
+            self.setup.secrets(&project, &request.plan, &BTreeMap::new())
+        });
+        let secrets = secrets.transpose().map_err(std::io::Error::other)?;
+        super::shell::open(&request.plan, &request.step, secrets.as_ref())
     }
 }
 
@@ -377,19 +400,22 @@ fn import_from(profile: &ProfileId, site: &Path, folder: PathBuf) -> Result<Impo
     Ok(Imported { folder, draft: found.draft, notes: found.notes })
 }
 
-async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Client, Trouble> {
+async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Opened, Trouble> {
     let (project, plan) = project_and_plan(setup, site)?;
     let resolved = setup.secrets(&project, &plan, secrets).map_err(|error| setup_trouble(&error))?;
-    let open = || setup.open_run(&project, plan.clone(), resolved.clone(), new);
-    let mut opened = open();
-    // The engine of the run before, in this very program, may need a moment to let go of the site.
-    for _ in 0..30 {
-        match &opened {
-            Err(SetupError::Engine(EngineError::Held { pid })) if new && *pid == std::process::id() => {}
-            _ => break,
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        opened = open();
-    }
+    let opened = setup.open_run(&project, plan, resolved, Opening { new, ..Opening::default() }).await;
     opened.map_err(|error| setup_trouble(&error))
+}
+
+/// The engine that a site has; none: it has none.
+fn attach(setup: &Setup, site: &Path, renew: bool) -> Result<Option<Client>, Trouble> {
+    let project = setup.project(site).map_err(|error| setup_trouble(&error))?;
+    let folder = project.state().map_err(|error| trouble(&error))?;
+    let client = setup.join(&folder).map_err(|error| trouble(&error))?;
+    if let (Some(client), true) = (&client, renew) {
+        let plan = setup.plan(&project).map_err(|error| setup_trouble(&error))?;
+        let secrets = setup.known_secrets(&project, &plan).map_err(|error| setup_trouble(&error))?;
+        let _ = client.renew(plan, secrets.exposed());
+    }
+    Ok(client)
 }

@@ -8,6 +8,7 @@ use super::common::{Common, Failure, Outcome, note, print};
 use super::run::{finish, follow, prepare};
 use crate::adapters::sources;
 use crate::engine::checks::{CheckRequest, run_checks};
+use crate::engine::opening::Opening;
 use crate::engine::rehearsal::{Fault, Rehearsal};
 use crate::engine::setup::Setup;
 use crate::exit::Exit;
@@ -80,9 +81,9 @@ pub async fn headless(args: &RehearseArgs, json: bool) -> Outcome {
         if json { note(&line) } else { print(&format!("{line}\n  do: {}\n", finding.remedy))? }
     }
     let exit = if gate.is_open() {
-        let client = setup.open_run(&prepared.project, prepared.plan, prepared.secrets, false)?;
-        client.send(Command::Run(Selection::default()));
-        finish(follow(client, &common, Some(&answer)).await?)?
+        let opened = setup.open_run(&prepared.project, prepared.plan, prepared.secrets, Opening::default()).await?;
+        opened.client.send(Command::Run(Selection::default()));
+        finish(follow(opened, &common, Some(&answer), false).await?)?
     } else {
         Exit::PreflightFailed
     };

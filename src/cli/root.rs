@@ -8,11 +8,11 @@ use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
 use super::common::{self, Common, Failure, Outcome, note};
-use super::{check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
+use super::{attach, check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
-use crate::engine::{helm_guard, rehearsal, runner};
+use crate::engine::{background, helm_guard, rehearsal, runner};
 use crate::exit::Exit;
 
 /// Installs MOSIP from one terminal: asks for the site, checks every machine, and drives Ansible, Terraform and Helm while you watch.
@@ -53,6 +53,10 @@ pub enum Verb {
     Render(render::RenderArgs),
     /// Start or go on with the run, and watch it
     Run(run::RunArgs),
+    /// Watch a run that goes on; any number may
+    Attach(attach::AttachArgs),
+    /// Stop the run: what runs is asked to end; it can go on later
+    Stop(attach::StopArgs),
     /// Say where the run stands
     Status,
     /// Show what a step printed
@@ -102,6 +106,10 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             }
             Ok(Some(Exit::Done))
         }
+        Some(background::VERB) => {
+            background::run()?;
+            Ok(Some(Exit::Done))
+        }
         Some(ON_TERMINAL) => Err(become_on_terminal(rest).into()),
         Some(acme_hook::VERB) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -133,6 +141,8 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Check(args)) => check_site(args, common).await,
         Some(Verb::Run(args)) if args.wants_screen(common) => screen::wizard(common, true).await,
         Some(Verb::Run(args)) => run::run(args, common).await,
+        Some(Verb::Attach(args)) => attach::attach(args, common).await,
+        Some(Verb::Stop(args)) => attach::stop(args, common).await,
         Some(Verb::Status) => watch::status(common),
         Some(Verb::Logs(args)) => watch::logs(args, common),
         Some(Verb::Retry(args)) => run::retry(args, common).await,

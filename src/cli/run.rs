@@ -1,20 +1,24 @@
-//! `run`, `retry`, `skip`, `answer`: start or go on with a run.
+//! `run`, `retry`, `skip`, `answer`: start or go on with a run, in the engine that the site has, or in one of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::common::{Common, Failure, Outcome, ask, ask_secret, note, print};
+use crate::adapters::logout;
 use crate::adapters::project::Project;
 use crate::adapters::secrets::Secrets;
-use crate::engine::client::Client;
+use crate::engine::client::{Client, Update};
+use crate::engine::driver::EngineError;
+use crate::engine::opening::{Opened, Opening};
 use crate::engine::setup::{Setup, selected};
 use crate::exit::Exit;
 use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
-use crate::plain::{self, Followed, Format};
+use crate::plain::{self, Followed, Format, Showing};
 use crate::run::event::StopReason;
 use crate::run::machine::{Command, Selection};
 use crate::run::question::{Answer, Question};
@@ -44,14 +48,24 @@ pub struct RunArgs {
     /// Plain lines, also on a terminal.
     #[arg(long)]
     pub plain: bool,
+    /// Keep the engine in this process, not in the background: it ends with it. Ctrl-C asks once and stops the run the second time.
+    #[arg(long)]
+    pub foreground: bool,
+    /// Let this program take over from an engine that lives. What runs goes on; it is recorded.
+    #[arg(long, conflicts_with = "new")]
+    pub take_over: bool,
 }
 
 impl RunArgs {
     /// Whether the run is to be watched in the full screen: on a terminal, unless lines are asked for or only part of the plan is to run.
     #[must_use]
     pub fn wants_screen(&self, common: &Common) -> bool {
-        let partial = !self.only.is_empty() || self.from.is_some() || self.to.is_some() || !self.skip.is_empty() || self.new;
+        let partial = self.is_partial() || self.new || self.foreground || self.take_over;
         !self.plain && !self.yes && !common.json && !partial && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    }
+
+    fn is_partial(&self) -> bool {
+        !self.only.is_empty() || self.from.is_some() || self.to.is_some() || !self.skip.is_empty()
     }
 }
 
@@ -112,13 +126,17 @@ pub struct Prepared {
     pub secrets: Secrets,
 }
 
-/// Opens the site, makes the plan, and asks for the secrets that are to be asked for.
+/// Opens the site, makes the plan, and asks for the secrets that are to be asked for; an engine that lives has been given them.
 ///
 /// # Errors
 /// Every problem of the site.
 pub fn prepare(common: &Common, setup: &Setup) -> Result<Prepared, Failure> {
     let project = setup.project(&common.site_file()?)?;
     let plan = setup.plan(&project)?;
+    if setup.is_held(&project)? {
+        let secrets = setup.known_secrets(&project, &plan)?;
+        return Ok(Prepared { project, plan, secrets });
+    }
     let mut prompted: BTreeMap<FieldId, SecretString> = BTreeMap::new();
     for field in setup.prompts(&project, &plan)? {
         if let Some(value) = ask_secret(&field) {
@@ -127,6 +145,11 @@ pub fn prepare(common: &Common, setup: &Setup) -> Result<Prepared, Failure> {
     }
     let secrets = setup.secrets(&project, &plan, &prompted)?;
     Ok(Prepared { project, plan, secrets })
+}
+
+/// What an engine at work is told that has no time for something else.
+fn busy(opened: &Opened) -> Failure {
+    EngineError::Held { pid: opened.client.engine().pid }.into()
 }
 
 /// `run` as plain lines or JSON.
@@ -142,12 +165,32 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
         super::retry::review_stale(common, &setup, &project, &plan, args.new)?;
         review(common, &plan)?;
     }
-    let client = setup.open_run(&project, plan, secrets, args.new)?;
-    for (phase, reason) in &args.skip {
-        client.send(Command::Skip { phase: phase.clone(), reason: reason.clone() });
+    warn_of_logout(args.foreground);
+    let opening = Opening { new: args.new, foreground: args.foreground, take_over: args.take_over };
+    let opened = setup.open_run(&project, plan, secrets, opening).await?;
+    if opened.client.engine().working && opened.joined {
+        if args.is_partial() {
+            return Err(busy(&opened));
+        }
+        note(&format!("a run is going on already, in process {}: this is it", opened.client.engine().pid));
+        return finish(follow(opened, common, beforehand(&setup), true).await?);
     }
-    client.send(Command::Run(selection));
-    finish(follow(client, common, beforehand(&setup)).await?)
+    if opened.joined {
+        // What an earlier command selected does not go on by a skip.
+        opened.client.send(Command::Settle);
+    }
+    for (phase, reason) in &args.skip {
+        opened.client.send(Command::Skip { phase: phase.clone(), reason: reason.clone() });
+    }
+    opened.client.send(Command::Run(selection));
+    finish(follow(opened, common, beforehand(&setup), false).await?)
+}
+
+/// Says beforehand where the system would end the engine when its user logs out.
+fn warn_of_logout(foreground: bool) {
+    if let (Some(warning), false) = (logout::warning(), foreground) {
+        note(&format!("{warning}"));
+    }
 }
 
 /// Refuses before anything runs what cannot run.
@@ -201,9 +244,12 @@ pub async fn retry(args: &RetryArgs, common: &Common) -> Outcome {
     let state = State { plan: plan.clone(), ..found.state };
     let command = super::retry::command(args, &state)?;
     super::retry::announce(common, &state)?;
-    let client = setup.open_run(&project, plan, secrets, false)?;
-    client.send(command);
-    finish(follow(client, common, beforehand(&setup)).await?)
+    let opened = setup.open_run(&project, plan, secrets, Opening::default()).await?;
+    if opened.client.engine().working && opened.joined {
+        return Err(busy(&opened));
+    }
+    opened.client.send(command);
+    finish(follow(opened, common, beforehand(&setup), false).await?)
 }
 
 /// `skip`.
@@ -229,10 +275,40 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
     if !args.yes && std::io::stdin().is_terminal() && ask("Skip it? Type yes:").as_deref().map(str::trim) != Some("yes") {
         return Err(Failure { exit: Exit::Stopped, message: "not skipped".into(), problems: Vec::new() });
     }
-    let client = setup.open_run(&project, plan, secrets, false)?;
-    client.send(Command::Skip { phase: args.phase.clone(), reason: args.reason.clone() });
-    client.send(Command::Settle);
-    finish(follow(client, common, None).await?)
+    let opened = setup.open_run(&project, plan, secrets, Opening::default()).await?;
+    let command = Command::Skip { phase: args.phase.clone(), reason: args.reason.clone() };
+    if opened.client.engine().working && opened.joined {
+        // What runs goes on; when its turn comes, the phase is passed over.
+        tell(opened.client, command).await?;
+        note("it is recorded; the run goes on: mosip-setup attach");
+        return Ok(Exit::Done);
+    }
+    // Nothing starts by this: neither before nor after.
+    opened.client.send(Command::Settle);
+    opened.client.send(command);
+    opened.client.send(Command::Settle);
+    finish(follow(opened, common, None, false).await?)
+}
+
+/// Sends one command and waits until it was taken in; then lets go of the engine.
+///
+/// # Errors
+/// The command cannot be followed, or the engine ended.
+pub async fn tell(mut client: Client, command: Command) -> Result<(), Failure> {
+    let number = client.send(command);
+    loop {
+        match client.next().await {
+            Some(Update::Accepted(taken)) if taken == number => {
+                let mut rest = client.close();
+                while rest.recv().await.is_some() {}
+                return Ok(());
+            }
+            Some(Update::Rejected(message)) => return Err(Failure::usage(message)),
+            Some(Update::Ended(Some(message))) => return Err(Failure { exit: Exit::CannotWrite, message, problems: Vec::new() }),
+            Some(Update::Ended(None)) | None => return Err(Failure::usage("the engine ended before it heard of this; say it again")),
+            _ => {}
+        }
+    }
 }
 
 /// `answer`.
@@ -241,7 +317,7 @@ pub async fn skip(args: &SkipArgs, common: &Common) -> Outcome {
 /// There is no such question, or the engine cannot start.
 pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
-    let Prepared { project, plan, secrets } = prepare(common, &setup)?;
+    let project = setup.project(&common.site_file()?)?;
     let found = setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet"))?;
     let Some(question) = found.state.questions.iter().find(|question| question.id == args.question) else {
         let open: Vec<&str> = found.state.questions.iter().map(|question| question.id.as_str()).collect();
@@ -267,53 +343,118 @@ pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
         }
     };
     let id = question.id.clone();
-    let client = setup.open_run(&project, plan, secrets, false)?;
-    client.send(Command::Answer { question: id, answer });
-    finish(follow(client, common, beforehand(&setup)).await?)
+    let opened = match (prepare(common, &setup), setup.join(&project.state()?)?) {
+        (Ok(Prepared { project, plan, secrets }), _) => setup.open_run(&project, plan, secrets, Opening::default()).await?,
+        (Err(failure), Some(client)) => {
+            note(&format!("the run goes on with the answers it has; the site file as it is now cannot be used: {}", failure.message));
+            Opened { client, joined: true, own: None }
+        }
+        (Err(failure), None) => return Err(failure),
+    };
+    opened.client.send(Command::Answer { question: id, answer });
+    finish(follow(opened, common, beforehand(&setup), false).await?)
 }
 
 /// Answers questions in the place of an operator.
 pub type AutoAnswer<'a> = &'a (dyn Fn(&Question) -> Option<Answer> + Sync);
 
-/// Follows a run on stdout. Questions go to `auto`, else to the terminal, else the run ends waiting. Ctrl-C asks what runs to end, a
-/// second one kills it.
+/// Follows a run on stdout until it halts. Questions go to `auto`, else to the terminal, else the run is left waiting. With `as_it_stands`
+/// a run that stands still is not waited for.
+///
+/// Ctrl-C leaves a run in the background going. Where the engine lives in this process it asks, then stops what runs, then kills it.
 ///
 /// # Errors
 /// The output is gone.
-pub async fn follow(client: Client, common: &Common, auto: Option<AutoAnswer<'_>>) -> Result<Followed, Failure> {
-    let format = if common.json { Format::Json } else { Format::Lines };
+pub async fn follow(opened: Opened, common: &Common, auto: Option<AutoAnswer<'_>>, as_it_stands: bool) -> Result<Followed, Failure> {
+    let showing = Showing { format: format(common), history: false, as_it_stands };
+    watch(opened, common, auto, showing).await
+}
+
+fn format(common: &Common) -> Format {
+    if common.json { Format::Json } else { Format::Lines }
+}
+
+/// The same, showing what is asked for.
+///
+/// # Errors
+/// The output is gone.
+pub async fn watch(opened: Opened, common: &Common, auto: Option<AutoAnswer<'_>>, showing: Showing) -> Result<Followed, Failure> {
+    let Opened { mut client, own, .. } = opened;
     let interactive = std::io::stdin().is_terminal() && !common.json;
     let mut on_halt = |client: &Client, state: &State, reason: StopReason| {
         let (StopReason::Waiting, Some(question)) = (reason, state.questions.last()) else { return false };
         let answer = match auto {
             Some(auto) => auto(question),
-            None if interactive => ask_question(question),
+            None if interactive => tokio::task::block_in_place(|| ask_question(question)),
+            // Who only watches waits for somebody else to answer.
+            None if showing.history => return true,
             None => None,
         };
         let Some(answer) = answer else { return false };
         client.send(Command::Answer { question: question.id.clone(), answer });
         true
     };
-    let stop = client.stopper();
-    let signals = tokio::spawn(async move {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut now = false;
-        loop {
-            tokio::select! {
-                result = tokio::signal::ctrl_c() => result?,
-                _ = terminate.recv() => {}
-            }
-            stop(now);
-            now = true;
+    let (leave, left) = tokio::sync::oneshot::channel::<()>();
+    let signals = if own.is_some() { tokio::spawn(stop_on_signals(client.commander())) } else { tokio::spawn(leave_on_signals(leave)) };
+    let leave = async {
+        // Without a sender it is never left.
+        if left.await.is_err() {
+            std::future::pending().await
         }
-        #[expect(unreachable_code, reason = "gives the loop its error type")]
-        Ok::<(), std::io::Error>(())
-    });
+    };
     let mut out = std::io::BufWriter::new(std::io::stdout());
-    let followed = plain::follow(client, format, &mut out, &mut on_halt).await;
+    let followed = plain::follow(&mut client, showing, &mut out, &mut on_halt, leave).await;
     signals.abort();
-    Ok(followed?)
+    let failed = match own {
+        Some(own) => own.end().await,
+        None => None,
+    };
+    let mut followed = followed?;
+    if !followed.left {
+        plain::let_go(client, showing.format, &mut out, &mut followed).await?;
+    }
+    followed.error = followed.error.or(failed);
+    Ok(followed)
 }
+
+/// Ctrl-C while the engine lives in this process: it asks, then it stops what runs, then it kills it. SIGTERM does not ask.
+async fn stop_on_signals(send: impl Fn(Command)) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => count += 1,
+            _ = terminate.recv() => count = (count + 1).max(2),
+        }
+        match count {
+            1 => note("Ctrl-C again stops the run: what runs is asked to end, and the run can go on later"),
+            2 => {
+                note("stopping: what runs is asked to end. Once more kills it");
+                send(Command::Stop { now: false });
+            }
+            _ => send(Command::Stop { now: true }),
+        }
+    }
+}
+
+/// Ctrl-C or SIGTERM while the engine lives in the background: the run goes on.
+async fn leave_on_signals(leave: tokio::sync::oneshot::Sender<()>) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let _ = leave.send(());
+    // Whoever reads an answer from the terminal cannot be woken up.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    note(LEFT);
+    std::process::exit(Exit::Stopped.code().into())
+}
+
+/// What is said when a run in the background is no longer watched.
+const LEFT: &str = "the run goes on in the background. Watch it: mosip-setup attach; stop it: mosip-setup stop";
 
 /// The answers of a rehearsal that has nobody to ask.
 fn beforehand(setup: &Setup) -> Option<AutoAnswer<'static>> {
@@ -343,6 +484,14 @@ fn ask_question(question: &Question) -> Option<Answer> {
 /// # Errors
 /// The engine could not go on.
 pub fn finish(followed: Followed) -> Outcome {
+    if followed.left {
+        note(LEFT);
+        return Ok(Exit::Stopped);
+    }
+    if followed.state.as_ref().is_some_and(|state| state.handed_over) {
+        let message = "another engine took over; the run goes on there: mosip-setup attach".to_owned();
+        return Err(Failure { exit: Exit::Busy, message, problems: Vec::new() });
+    }
     if let Some(message) = followed.error {
         return Err(Failure { exit: Exit::CannotWrite, message, problems: Vec::new() });
     }

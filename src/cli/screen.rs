@@ -23,6 +23,11 @@ pub async fn wizard(common: &Common, open_run: bool) -> Outcome {
     }
     let setup = common.setup()?;
     let site = common.site.clone().or_else(|| setup.rehearsal.as_ref().map(|rehearsal| rehearsal.site()));
+    // A run that goes on is what whoever starts the program wants to see.
+    let lives = |site: &PathBuf| setup.project(site).ok().and_then(|project| setup.is_held(&project).ok()).unwrap_or_default();
+    let going_on = site.clone().or_else(|| setup.paths.last_site()).filter(lives);
+    let open_run = open_run || going_on.is_some();
+    let site = site.or(going_on);
     show(setup, site, open_run).await
 }
 

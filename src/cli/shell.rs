@@ -9,8 +9,9 @@ use color_eyre::Report;
 
 use super::common::{Common, Failure, Outcome, ask};
 use super::retry::part_of;
-use super::run::{Prepared, finish, follow, prepare};
+use super::run::{Prepared, prepare, tell};
 use crate::adapters::secrets::Secrets;
+use crate::engine::opening::Opening;
 use crate::exit::Exit;
 use crate::install::ids::StepRef;
 use crate::install::plan::{Plan, PlanStep};
@@ -52,10 +53,8 @@ pub async fn run(args: &ShellArgs, common: &Common) -> Outcome {
         }
     }
     // Who opened it is on record before it opens.
-    let client = setup.open_run(&project, plan.clone(), secrets.clone(), false)?;
-    client.send(Command::Shell { step: reference.clone(), secrets: args.with_secrets });
-    client.send(Command::Settle);
-    finish(follow(client, common, None).await?)?;
+    let opened = setup.open_run(&project, plan.clone(), secrets.clone(), Opening::default()).await?;
+    tell(opened.client, Command::Shell { step: reference.clone(), secrets: args.with_secrets }).await?;
     open(&plan, &reference, args.with_secrets.then_some(&secrets)).map_err(|error| Failure::usage(format!("no shell: {error}")))?;
     Ok(Exit::Done)
 }

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::kubectl::Look;
 use crate::install::helm::HelmSpec;
 use crate::install::profile::{Prompt, Terminal};
 use crate::run::event::{Failure, Outcome, Progress};
@@ -45,6 +46,9 @@ pub struct AttemptSpec {
     /// The operators' own catalogue of known failures; it need not exist.
     #[serde(default)]
     pub known_issues: Option<PathBuf>,
+    /// How the cluster is looked at that the commands work on; none: they work on none.
+    #[serde(default)]
+    pub cluster: Option<Look>,
 }
 
 /// One command of an attempt.
@@ -251,6 +255,7 @@ pub fn is_locked(path: &Path) -> bool {
 /// The disk is full.
 pub fn write_holder<T: Serialize>(mut lock: &File, holder: &T) -> io::Result<()> {
     lock.set_len(0)?;
+    lock.rewind()?;
     lock.write_all(&serde_json::to_vec(holder).map_err(io::Error::other)?)?;
     lock.sync_data()
 }

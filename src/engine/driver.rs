@@ -1,19 +1,29 @@
 //! The engine's loop: input → machine → effects, in write-ahead order: append and fsync, fold, act, publish.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::attempt::Ended;
-use super::client::{Client, Update};
+use super::background::Log;
 use super::executor::{Allowed, Executor};
+use super::server::{Asked, Asking, Hub, Listening, ends};
 use crate::adapters::journal::{Journal, JournalError};
 use crate::install::check::Finding;
 use crate::install::ids::{PhaseId, StepRef};
-use crate::run::event::{Event, Outcome, Progress, Recorded, StopReason};
+use crate::install::plan::Plan;
+use crate::run::event::{Event, Outcome, Progress, StopReason};
 use crate::run::machine::{Command, Effect, Input, Machine};
+use crate::run::question::Question;
 use crate::run::state::{FoldError, State};
+
+/// How long an engine that was just started waits for somebody to tell it what to do.
+const FIRST: Duration = Duration::from_secs(30);
 
 /// Why an engine cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +35,36 @@ pub enum EngineError {
     #[error("the journal of this run does not make sense: {0}; keep a copy, then start a new run with --new")]
     Fold(#[from] FoldError),
     /// Another engine holds the site.
-    #[error("another engine holds this site (process {pid}); watch it with 'mosip-setup status', or stop it there")]
+    #[error(
+        "another engine holds this site (process {pid}): watch it with 'mosip-setup attach', stop it with 'mosip-setup stop', or let this one take over with 'mosip-setup run --take-over'"
+    )]
     Held {
         /// Its process; 0: not known.
         pid: u32,
+    },
+    /// Another engine holds the site and does not answer.
+    #[error(
+        "the engine that holds this site (process {pid}) does not answer; what it started goes on by itself. If it stays so, end it with 'kill -9 {pid}', then run again: the next engine takes up what runs"
+    )]
+    Silent {
+        /// Its process; 0: not known.
+        pid: u32,
+    },
+    /// The engine of this site refuses this front end.
+    #[error("{0}")]
+    Refused(String),
+    /// What the site needs cannot be had; said by the engine's own process.
+    #[error("{0}")]
+    Start(String),
+    /// The state folder does not hold locks.
+    #[error(
+        "{path} lies on {kind}, where locks and sockets do not hold between machines: two engines could run this site at once. Give a folder on a disk of this machine with --state-dir"
+    )]
+    Remote {
+        /// The folder.
+        path: PathBuf,
+        /// The kind of file system.
+        kind: &'static str,
     },
     /// The state directory cannot be used.
     #[error("{path}: {source}")]
@@ -38,9 +74,6 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// What an operator gave cannot be used.
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// What tasks tell the loop.
@@ -61,95 +94,253 @@ pub(super) struct Driver {
     pub machine: Machine,
     pub executor: Arc<Executor>,
     /// The site's lock, held as long as the engine lives.
-    pub _lock: std::fs::File,
-    /// The Unix user who commands.
+    pub lock: std::fs::File,
+    /// The Unix user whose engine it is.
     pub user: String,
     /// The engine's own identity, for `engine_started`.
     pub boot: String,
     /// Why the step that the journal shows as running was cut off, should it have left no record.
     pub lost: String,
+    /// Where front ends are met.
+    pub hub: Arc<Hub>,
+    pub log: Arc<Log>,
+    /// How long it waits for somebody while nothing can go on.
+    pub patience: Duration,
+    /// Hears of each new plan: a rehearsal plays its names.
+    pub observe: Arc<dyn Fn(&Plan) + Send + Sync>,
+    pub(super) mood: Mood,
+}
+
+/// What the loop remembers between two inputs.
+#[derive(Debug, Default)]
+pub(super) struct Mood {
+    /// Why it halted last; none: nothing was asked of this engine yet, or it goes on.
+    halted: Option<StopReason>,
+    halts: u64,
+    progress: u64,
+    /// Why the last command could not be followed.
+    rejected: Option<String>,
+    /// Who asked what runs to stop.
+    stopper: Option<String>,
+    /// It ends as soon as nothing is under way.
+    leaving: bool,
+    /// It ends now, whatever runs.
+    handed_over: bool,
+    /// It lives in a front end that goes.
+    dismissed: bool,
+}
+
+/// When an engine ends.
+enum Over {
+    No,
+    /// As soon as nobody watches, which is so now.
+    Alone,
+    /// Whoever watches.
+    Now,
+    At(Instant),
 }
 
 impl Driver {
-    /// Starts the loop as a task of its own and gives the client's side of it. The history comes first.
-    pub fn start(self, history: Vec<Recorded>, run_dir: PathBuf) -> Client {
-        let (command_sender, commands) = mpsc::unbounded_channel();
-        let (updates, update_receiver) = mpsc::unbounded_channel();
-        for recorded in history {
-            let _ = updates.send(Update::Event(Arc::new(recorded)));
-        }
-        tokio::spawn(async move {
-            let ended = self.run(commands, &updates).await.err().map(|error| error.to_string());
-            let _ = updates.send(Update::Ended(ended));
-        });
-        Client::new(command_sender, update_receiver, run_dir)
-    }
-
-    async fn run(
-        mut self,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-        updates: &mpsc::UnboundedSender<Update>,
-    ) -> Result<(), EngineError> {
-        let (told_sender, mut told) = mpsc::unbounded_channel::<Told>();
+    /// Says in the journal that it is here.
+    pub fn begin(&mut self) -> Result<(), EngineError> {
         let started = Event::EngineStarted {
             pid: std::process::id(),
             boot: self.boot.clone(),
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             by: self.user.clone(),
         };
-        self.record(started, updates)?;
-        let mut last_halt = StopReason::Idle;
+        self.record(started)
+    }
+
+    /// Works until there is nothing more to do and nobody watches; gives why it ended, where it was not asked to.
+    pub async fn run(mut self, mut asking: mpsc::Receiver<Asking>, socket: Listening) -> Option<String> {
+        let ended = self.work(&mut asking).await.err().map(|error| error.to_string());
+        self.log.say(&format!("the engine ends{}", ended.as_ref().map(|error| format!(": {error}")).unwrap_or_default()));
+        self.hub.close(false);
+        let Self { hub, lock, .. } = self;
+        // Whoever hears that it has ended may start the next one at once.
+        drop((socket, lock));
+        asking.close();
+        hub.end(ended.clone()).await;
+        ended
+    }
+
+    async fn work(&mut self, asking: &mut mpsc::Receiver<Asking>) -> Result<(), EngineError> {
+        let (told_sender, mut told) = mpsc::unbounded_channel::<Told>();
         let asked = self.recover(&told_sender);
-        self.perform(asked, updates, &told_sender, &mut last_halt)?;
-        let _ = updates.send(Update::Live);
-        let mut leaving = false;
+        self.perform_all(asked, &told_sender)?;
+        self.show();
+        let mut viewers = self.hub.viewers();
+        let mut since = Instant::now();
         loop {
-            if leaving && !self.machine.is_working() {
-                self.record(Event::EngineStopped { reason: last_halt }, updates)?;
+            let (watching, come) = *viewers.borrow_and_update();
+            if watching > 0 || self.machine.is_working() {
+                since = Instant::now();
+            }
+            let deadline = match self.over(watching, come, since) {
+                Over::No => None,
+                Over::At(deadline) if deadline > Instant::now() => Some(deadline),
+                Over::Alone | Over::At(_) if !self.hub.close(true) => continue,
+                _ => {
+                    if !self.machine.is_working() {
+                        let reason = self.mood.halted.unwrap_or(StopReason::Idle);
+                        self.record(Event::EngineStopped { reason })?;
+                    }
+                    return Ok(());
+                }
+            };
+            let alarm = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(asking) = asking.recv() => self.asked(asking, &told_sender)?,
+                Some(told) = told.recv() => self.told(told, &told_sender)?,
+                changed = viewers.changed() => if changed.is_err() { return Ok(()) },
+                () = alarm => {}
+            }
+            self.show();
+        }
+    }
+
+    fn over(&self, watching: usize, come: u64, since: Instant) -> Over {
+        let mood = &self.mood;
+        if mood.handed_over || mood.dismissed {
+            return Over::Now;
+        }
+        if self.machine.is_working() {
+            return Over::No;
+        }
+        // What is closed has nothing to come.
+        if mood.leaving || (self.state.closed && mood.halted.is_some()) {
+            return Over::Now;
+        }
+        match mood.halted {
+            _ if watching > 0 => Over::No,
+            Some(reason) if ends(reason) => Over::Alone,
+            None if come > 0 => Over::Alone,
+            None => Over::At(since + FIRST),
+            Some(_) => Over::At(since + self.patience),
+        }
+    }
+
+    /// Takes in what a front end asks, and answers it.
+    fn asked(&mut self, asking: Asking, told: &mpsc::UnboundedSender<Told>) -> Result<(), EngineError> {
+        let Asking { asked, by, reply } = asking;
+        self.mood.rejected = None;
+        match asked {
+            Asked::Command(command) => self.command(command, by, told)?,
+            Asked::Renew { plan, secrets } => self.renew(plan, secrets, by, told)?,
+            Asked::HandOver { busy } => {
+                // One that was just started is about to be told what to do by whoever started it.
+                let expected = self.mood.halted.is_none() && self.hub.viewers().borrow().0 > 1;
+                if !busy && (self.machine.is_working() || expected) {
+                    self.mood.rejected = Some("a phase is running already".into());
+                } else {
+                    self.record(Event::HandedOver { by })?;
+                    self.mood.handed_over = true;
+                }
+            }
+            Asked::Terminate => {
+                self.mood.leaving = true;
+                if self.machine.is_working() {
+                    self.command(Command::Stop { now: false }, by, told)?;
+                }
+            }
+            Asked::End => self.mood.dismissed = true,
+        }
+        self.show();
+        // A front end that has gone meanwhile needs no answer.
+        let _ = reply.send(self.mood.rejected.take().map_or(Ok(()), Err));
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command, by: String, told: &mpsc::UnboundedSender<Told>) -> Result<(), EngineError> {
+        if matches!(command, Command::Stop { .. }) {
+            self.mood.stopper = Some(by.clone());
+        }
+        if let Command::Replan { plan, .. } = &command {
+            (self.observe)(plan);
+        }
+        let effects = self.machine.handle(&self.state, Input::Command { command, by });
+        self.perform_all(effects, told)
+    }
+
+    /// Takes over answers and secrets as they are now. Under a running step nothing changes.
+    fn renew(
+        &mut self,
+        plan: Box<Plan>,
+        secrets: BTreeMap<String, String>,
+        by: String,
+        told: &mpsc::UnboundedSender<Told>,
+    ) -> Result<(), EngineError> {
+        if self.machine.is_working() {
+            return Ok(());
+        }
+        self.executor.renew(secrets.into_iter().map(|(field, value)| (field, SecretString::from(value))));
+        if *plan == self.state.plan {
+            return Ok(());
+        }
+        let changed = super::setup::changed_fields(&self.state.plan, &plan);
+        self.command(Command::Replan { plan, changed }, by, told)
+    }
+
+    fn told(&mut self, told: Told, sender: &mpsc::UnboundedSender<Told>) -> Result<(), EngineError> {
+        let effects = match told {
+            Told::Progress(step, attempt, progress) => {
+                self.mood.progress += 1;
+                let count = self.mood.progress;
+                let prompt = progress.prompt.clone();
+                let reference = step.clone();
+                self.hub.publish(|published| drop(published.progress.insert(reference, (count, attempt, progress))));
+                self.machine.handle(&self.state, Input::Prompted { step, attempt, prompt })
+            }
+            Told::Input(input, findings) => {
+                let phase = match &input {
+                    Input::GateJudged { phase, .. } => Some(phase.clone()),
+                    _ => None,
+                };
+                for finding in findings {
+                    self.record(Event::Finding { phase: phase.clone(), finding })?;
+                }
+                self.machine.handle(&self.state, input)
+            }
+            Told::Ended(step, attempt, ended) => {
+                let input = self.ended(step, attempt, ended);
+                self.machine.handle(&self.state, input)
+            }
+        };
+        self.perform_all(effects, sender)
+    }
+
+    fn perform_all(&mut self, effects: Vec<Effect>, told: &mpsc::UnboundedSender<Told>) -> Result<(), EngineError> {
+        self.perform(effects, told)?;
+        loop {
+            let effects = self.machine.advance(&self.state);
+            if effects.is_empty() {
                 return Ok(());
             }
-            let effects = tokio::select! {
-                biased;
-                command = commands.recv(), if !leaving => match command {
-                    Some(command) => self.machine.handle(&self.state, Input::Command { command, by: self.user.clone() }),
-                    // The front end is gone. What runs is in a process of its own and goes on; the next engine adopts it.
-                    None if self.machine.is_working() => return Ok(()),
-                    None => {
-                        leaving = true;
-                        continue;
-                    }
-                },
-                Some(told) = told.recv() => match told {
-                    Told::Progress(step, attempt, progress) => {
-                        let prompt = progress.prompt.clone();
-                        let _ = updates.send(Update::Progress { step: step.clone(), attempt, progress });
-                        self.machine.handle(&self.state, Input::Prompted { step, attempt, prompt })
-                    }
-                    Told::Input(input, findings) => {
-                        let phase = match &input {
-                            Input::GateJudged { phase, .. } => Some(phase.clone()),
-                            _ => None,
-                        };
-                        for finding in findings {
-                            self.record(Event::Finding { phase: phase.clone(), finding }, updates)?;
-                        }
-                        self.machine.handle(&self.state, input)
-                    }
-                    Told::Ended(step, attempt, ended) => {
-                        let input = self.ended(step, attempt, ended);
-                        self.machine.handle(&self.state, input)
-                    }
-                },
-            };
-            self.perform(effects, updates, &told_sender, &mut last_halt)?;
-            loop {
-                let effects = self.machine.advance(&self.state);
-                if effects.is_empty() {
-                    break;
-                }
-                self.perform(effects, updates, &told_sender, &mut last_halt)?;
-            }
+            self.perform(effects, told)?;
         }
+    }
+
+    /// Publishes how things stand.
+    fn show(&mut self) {
+        let working = self.machine.is_working();
+        // A step that asks something at its terminal is at work and waits.
+        if working && !self.state.questions.iter().any(Question::is_prompt) {
+            self.mood.halted = None;
+        }
+        let halted = self.mood.halted.map(|reason| (self.mood.halts, reason));
+        let running = self.state.running().map(|(step, _)| step.clone());
+        self.hub.publish(|published| {
+            published.working = working;
+            published.halted = halted;
+            published.progress.retain(|step, _| Some(step) == running.as_ref());
+        });
     }
 
     fn ended(&self, step: StepRef, attempt: u32, ended: Option<Ended>) -> Input {
@@ -158,7 +349,7 @@ impl Driver {
         if let Outcome::Stopped { by } = &mut ended.outcome
             && by.is_empty()
         {
-            by.clone_from(&self.user);
+            by.clone_from(self.mood.stopper.as_ref().unwrap_or(&self.user));
         }
         Input::Ended { step, attempt, outcome: ended.outcome, took_ms: ended.took_ms, log_bytes: ended.log_bytes }
     }
@@ -181,36 +372,31 @@ impl Driver {
         asked
     }
 
-    fn record(&mut self, event: Event, updates: &mpsc::UnboundedSender<Update>) -> Result<(), EngineError> {
+    fn record(&mut self, event: Event) -> Result<(), EngineError> {
         // The wait for the disk must not hold up a worker that others need.
         let at = self.executor.now();
         let recorded = tokio::task::block_in_place(|| self.journal.append(at, event))?;
         self.state.apply(&recorded)?;
-        let _ = updates.send(Update::Event(Arc::new(recorded)));
+        let bytes = self.journal.length();
+        self.hub.publish(|published| published.bytes = bytes);
         Ok(())
     }
 
-    fn perform(
-        &mut self,
-        effects: Vec<Effect>,
-        updates: &mpsc::UnboundedSender<Update>,
-        told: &mpsc::UnboundedSender<Told>,
-        last_halt: &mut StopReason,
-    ) -> Result<(), EngineError> {
+    fn perform(&mut self, effects: Vec<Effect>, told: &mpsc::UnboundedSender<Told>) -> Result<(), EngineError> {
         for effect in effects {
             match effect {
-                Effect::Record(event) => self.record(*event, updates)?,
+                Effect::Record(event) => self.record(*event)?,
                 Effect::JudgeGate(phase) => self.judge_gate(phase, told),
                 Effect::JudgeNeed(step) => self.judge_need(step, told),
                 Effect::Execute { step, attempt, destroys, hosts } => self.execute(step, attempt, Allowed { destroys, hosts }, told),
                 Effect::KeepSecret { question, field, value } => {
                     if let Err(error) = self.executor.keep_secret(&field, &value) {
-                        return self.not_kept(question, error, updates);
+                        return self.not_kept(question, error);
                     }
                 }
                 Effect::Type { question, step, attempt, number, text } => {
                     if let Err(error) = self.executor.answer(&step, attempt, number, &text) {
-                        return self.not_kept(question, error, updates);
+                        return self.not_kept(question, error);
                     }
                 }
                 Effect::Cancel { now } => {
@@ -218,21 +404,19 @@ impl Driver {
                     tokio::spawn(async move { executor.cancel(now).await });
                 }
                 Effect::Halt(reason) => {
-                    *last_halt = reason;
-                    let _ = updates.send(Update::Halted(reason));
+                    self.mood.halted = Some(reason);
+                    self.mood.halts += 1;
                 }
-                Effect::Reject(message) => {
-                    let _ = updates.send(Update::Rejected(message));
-                }
+                Effect::Reject(message) => self.mood.rejected = Some(message),
             }
         }
         Ok(())
     }
 
     /// An answer went nowhere: its question stays open, and nothing that would have followed it is done.
-    fn not_kept(&mut self, question: String, error: String, updates: &mpsc::UnboundedSender<Update>) -> Result<(), EngineError> {
+    fn not_kept(&mut self, question: String, error: String) -> Result<(), EngineError> {
         self.machine.handle(&self.state, Input::NotKept { question });
-        let _ = updates.send(Update::Rejected(error));
+        self.mood.rejected = Some(error);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::attempt::{ATTEMPT_VARIABLE, Holder, Reading};
 use crate::adapters::host_boot;
 use crate::adapters::process::signal_group;
+use crate::install::plan::{STOP_GRACE_SECONDS, TERRAFORM_STOP_GRACE_SECONDS};
 
 /// How often a process that was asked to end is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -41,9 +42,9 @@ pub struct Child {
 pub fn manners(reading: &Reading) -> (Signal, Duration) {
     match reading {
         // It finishes the resource it is at: killed earlier, it leaves its lock or half a state.
-        Reading::Terraform { .. } => (Signal::INT, Duration::from_secs(15 * 60)),
-        Reading::Playbook { .. } => (Signal::INT, Duration::from_secs(20)),
-        _ => (Signal::TERM, Duration::from_secs(20)),
+        Reading::Terraform { .. } => (Signal::INT, Duration::from_secs(TERRAFORM_STOP_GRACE_SECONDS)),
+        Reading::Playbook { .. } => (Signal::INT, Duration::from_secs(STOP_GRACE_SECONDS)),
+        _ => (Signal::TERM, Duration::from_secs(STOP_GRACE_SECONDS)),
     }
 }
 

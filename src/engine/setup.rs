@@ -1,25 +1,24 @@
 //! The one way in for front ends: opens sites, makes plans, opens runs. The command line and the full screen use the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{is_locked, read_exit, read_holder, take_lock, write_holder};
-use super::client::Client;
-use super::driver::{Driver, EngineError};
-use super::executor::{Executor, Ports};
+use super::attempt::{is_locked, read_exit, read_holder};
+use super::client;
+use super::driver::EngineError;
+use super::executor::Ports;
 use super::real_probe::RealProbe;
 use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
 use super::spawn::{ProcessSpawn, SystemClock};
 use super::{lost, prompting};
 use crate::adapters::files::render::{self, RenderErrors, Rendered, Scope};
-use crate::adapters::host_boot;
-use crate::adapters::journal::{self, Journal, JournalError};
-use crate::adapters::paths::{self, PathError, Paths, RunPaths, SitePaths};
+use crate::adapters::journal::{self, JournalError};
+use crate::adapters::paths::{PathError, Paths, RunPaths, SitePaths};
+use crate::adapters::process::own_image;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::secrets::{SecretError, Secrets};
 use crate::adapters::user;
@@ -27,8 +26,7 @@ use crate::install::change::{Change, FileChange};
 use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::{Plan, PlanPhase};
 use crate::install::site::SecretRef;
-use crate::run::event::{Event, FORMAT, Outcome, Recorded};
-use crate::run::machine::Machine;
+use crate::run::event::{Outcome, Recorded};
 use crate::run::prompts;
 use crate::run::select::select;
 use crate::run::state::{self, State};
@@ -67,7 +65,7 @@ pub struct Setup {
     pub user: String,
     /// The rehearsal, where it is one.
     pub rehearsal: Option<Rehearsal>,
-    rehearsed: Option<Arc<RehearsalProbe>>,
+    pub(super) rehearsed: Option<Arc<RehearsalProbe>>,
 }
 
 /// Who holds a site.
@@ -77,6 +75,9 @@ pub struct Holder {
     pub pid: u32,
     /// The Unix user.
     pub user: String,
+    /// The run whose socket is open; empty: it is not yet.
+    #[serde(default)]
+    pub run: String,
 }
 
 /// A run as found on disk.
@@ -96,7 +97,7 @@ impl Setup {
     /// The state folder cannot be made, or there is no home folder.
     pub fn open(state_dir: Option<&Path>) -> Result<Self, PathError> {
         let paths = Paths::open(state_dir)?;
-        let spawn = ProcessSpawn { program: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()) };
+        let spawn = ProcessSpawn { program: own_image() };
         let user = user::name();
         let clock = Arc::new(SystemClock);
         if let Some(rehearsal) = Rehearsal::of(paths.root()) {
@@ -153,6 +154,24 @@ impl Setup {
         project.secrets(plan, &|field| prompted.get(field).cloned())?.map_err(SetupError::Secrets)
     }
 
+    /// The secrets that can be had without asking anybody.
+    ///
+    /// # Errors
+    /// All that cannot be used.
+    pub fn known_secrets(&self, project: &Project, plan: &Plan) -> Result<Secrets, SetupError> {
+        let mut known = plan.clone();
+        known.secrets.retain(|_, reference| *reference != SecretRef::Prompt);
+        project.secrets(&known, &|_| None)?.map_err(SetupError::Secrets)
+    }
+
+    /// Whether an engine holds a site.
+    ///
+    /// # Errors
+    /// The state folder cannot be used.
+    pub fn is_held(&self, project: &Project) -> Result<bool, SetupError> {
+        Ok(is_locked(&project.state()?.lock()))
+    }
+
     /// What writing the files of a plan would change; touches nothing.
     ///
     /// # Errors
@@ -178,8 +197,12 @@ impl Setup {
             return Ok(None);
         }
         let mut state = state::fold(&events).map_err(EngineError::from)?;
-        // The journal cannot know that its engine was killed; the lock does.
-        if !is_locked(&folder.lock()) {
+        // The journal cannot know that its engine was killed, nor whether it waits for somebody; lock and engine do.
+        if is_locked(&folder.lock()) && state.engine.is_some() {
+            if let Ok(engine) = client::look(run.root()) {
+                (state.engine, state.idle) = (Some(engine.pid), !engine.working);
+            }
+        } else {
             // A step outlives its engine: while its runner is at work the run is running, whoever began it.
             let runner = folder.runner_lock();
             let at_work = state.running().is_some() && is_locked(&runner);
@@ -202,59 +225,6 @@ impl Setup {
     #[must_use]
     pub fn begun(&self, state: &State) -> BTreeSet<PhaseId> {
         state.begun().map(|phase| phase.id.clone()).collect()
-    }
-
-    /// Takes the site, continues its open run or opens one, and starts the engine.
-    ///
-    /// # Errors
-    /// Another engine holds the site, or the journal cannot be used.
-    pub fn open_run(&self, project: &Project, plan: Plan, secrets: Secrets, new: bool) -> Result<Client, SetupError> {
-        let site = project.state()?;
-        let lock = self.hold(&site)?;
-        let found = if new { None } else { self.last_run(&site)? };
-        let run = match &found {
-            Some(found) => found.folder.clone(),
-            None => {
-                let id = paths::new_run_id(self.ports.clock.now()).map_err(ProjectError::from)?;
-                site.run(&id).map_err(ProjectError::from)?
-            }
-        };
-        let (mut journal, mut events) = Journal::open(&run.journal())?;
-        if events.is_empty() {
-            let opened = Event::RunOpened {
-                format: FORMAT,
-                tool: env!("CARGO_PKG_VERSION").to_owned(),
-                run: run.id(),
-                site_file: project.open.path.display().to_string(),
-                rehearsal: self.rehearsal.is_some(),
-                plan: Box::new(plan),
-            };
-            events.push(journal.append(self.ports.clock.now(), opened)?);
-        } else {
-            let state = state::fold(&events).map_err(EngineError::from)?;
-            // Under a process the plan stays as it is; a question is no process.
-            if state.plan != plan && state.at_work().is_none() {
-                let changed = changed_fields(&state.plan, &plan);
-                events.push(journal.append(self.ports.clock.now(), Event::PlanChanged { plan: Box::new(plan), changed })?);
-            }
-        }
-        let state = state::fold(&events).map_err(EngineError::from)?;
-        let runner_lock = site.runner_lock();
-        let executor = Arc::new(Executor::new(self.ports.clone(), site, run.clone(), secrets));
-        let boot = host_boot::id();
-        let lost = lost::reason(&state, &runner_lock);
-        let driver = Driver { journal, state, machine: Machine::default(), executor, _lock: lock, user: self.user.clone(), boot, lost };
-        Ok(driver.start(events, run.root().to_owned()))
-    }
-
-    fn hold(&self, folder: &SitePaths) -> Result<fs::File, EngineError> {
-        let path = folder.lock();
-        let io = |source| EngineError::Io { path: folder.lock(), source };
-        let Some(lock) = take_lock(&path).map_err(io)? else {
-            return Err(EngineError::Held { pid: read_holder::<Holder>(&path).map_or(0, |holder| holder.pid) });
-        };
-        write_holder(&lock, &Holder { pid: std::process::id(), user: self.user.clone() }).map_err(io)?;
-        Ok(lock)
     }
 }
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckSpec;
 use super::field::Field;
 use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
+use super::jump::Jump;
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
 use super::site::{SecretRef, SourceOverride};
 
@@ -85,6 +87,9 @@ pub struct PlanMachine {
     pub user: String,
     /// The path of the SSH key, `~` resolved.
     pub key: String,
+    /// The jump host that leads to it.
+    #[serde(default)]
+    pub jump: Option<Jump>,
 }
 
 /// A phase of a plan.
@@ -107,6 +112,9 @@ pub struct PlanPhase {
     pub names: BTreeMap<FieldId, String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
+    /// Where upstream describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// What skipping it means; none: it cannot be skipped.
     pub skip: Option<String>,
     /// What it does, in order.
@@ -143,6 +151,9 @@ pub struct PlanStep {
     pub slow_after_minutes: u32,
     /// What it does.
     pub action: Action,
+    /// What is known about its course; no part of the digest.
+    #[serde(default, skip_serializing_if = "Hints::is_empty")]
+    pub hints: Hints,
     /// A keyed digest of all this, of the files it writes and of the answers it reads.
     pub digest: String,
 }
@@ -249,6 +260,11 @@ pub struct CommandLine {
 /// Name of the saved plan in a Terraform root; removed after every attempt.
 pub const TERRAFORM_PLAN_FILE: &str = ".mosip-setup.tfplan";
 
+/// How long a command that was asked to end may take before it is killed, seconds.
+pub const STOP_GRACE_SECONDS: u64 = 20;
+/// The same for Terraform, which finishes the resource it is at: killed earlier, it leaves its lock or half a state.
+pub const TERRAFORM_STOP_GRACE_SECONDS: u64 = 15 * 60;
+
 impl PlanPhase {
     /// The answers it depends on, declared or named, each with its digest.
     #[must_use]
@@ -258,6 +274,12 @@ impl PlanPhase {
 }
 
 impl PlanStep {
+    /// How long the step may take to end when it is asked to, seconds.
+    #[must_use]
+    pub fn stop_grace_seconds(&self) -> u64 {
+        if matches!(self.action, Action::Terraform { .. }) { TERRAFORM_STOP_GRACE_SECONDS } else { STOP_GRACE_SECONDS }
+    }
+
     /// The commands it runs when it is limited to some hosts; none: all. Only a playbook can be.
     #[must_use]
     pub fn commands_on(&self, hosts: &[String]) -> Vec<CommandLine> {

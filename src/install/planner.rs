@@ -6,14 +6,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::check::{CheckKind, CheckSpec, DnsRecord};
 use super::field::FieldKind;
 use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::FieldId;
-use super::interpolate::{Values, expand, names};
-use super::known_names::{file_texts, step_texts};
-use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
-use super::profile::{AnsibleSpec, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
+use super::interpolate::Values;
+use super::jump::Jump;
+use super::named;
+use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
+use super::profile::{AnsibleSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -46,11 +47,13 @@ pub fn plan(profile: &Profile, site: &Site, place: &Place) -> Result<Plan, Vec<K
     if planner.problems.is_empty() { Ok(plan) } else { Err(planner.problems) }
 }
 
-pub(super) struct Planner<'a> {
+mod contents;
+
+struct Planner<'a> {
     profile: &'a Profile,
-    pub(super) site: &'a Site,
-    pub(super) place: &'a Place,
-    pub(super) values: Values,
+    site: &'a Site,
+    place: &'a Place,
+    values: Values,
     problems: Vec<KeyProblem>,
 }
 
@@ -99,7 +102,7 @@ impl Planner<'_> {
         }
     }
 
-    pub(super) fn expand(&mut self, key: &str, text: &str) -> String {
+    fn expand(&mut self, key: &str, text: &str) -> String {
         match self.values.expand(text) {
             Ok(text) => text,
             Err(error) => {
@@ -110,7 +113,7 @@ impl Planner<'_> {
     }
 
     /// Resolves `kit:path`, `~/path` and `${…}` to an absolute path.
-    pub(super) fn path(&mut self, key: &str, text: &str) -> String {
+    fn path(&mut self, key: &str, text: &str) -> String {
         if let Some((source, rest)) = self.source_path(text) {
             let rest = self.expand(key, &rest);
             return format!("{}/{rest}", self.values.get(&format!("checkout.{source}")).unwrap_or_default());
@@ -119,19 +122,24 @@ impl Planner<'_> {
         absolute(&text, &self.place.home)
     }
 
-    pub(super) fn source_path(&self, text: &str) -> Option<(String, String)> {
+    fn source_path(&self, text: &str) -> Option<(String, String)> {
         let (source, rest) = text.split_once(':')?;
         self.profile.sources.contains_key(source).then(|| (source.to_owned(), rest.to_owned()))
     }
 
     fn plan(&mut self) -> Plan {
         let profile = self.profile;
-        let files: Vec<PlanFile> =
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty()).map(str::to_owned);
+        if let Some(message) = site_jump.and_then(|jump| Jump::among(&jump, &self.site.machines).err()) {
+            self.problems.push(KeyProblem { key: "ssh_jump".to_owned(), message });
+        }
+        let machines: Vec<PlanMachine> = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
+        let mut files: Vec<PlanFile> =
             profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).map(|file| self.file(file)).collect();
+        files.extend(super::jump::config(&machines, &self.place.known_hosts));
         let checks = profile.checks.iter().filter(|check| self.site.holds(check.when.as_ref())).map(|check| self.check(check)).collect();
         let phases: Vec<PlanPhase> =
             profile.phases.iter().filter(|phase| self.site.holds(phase.when.as_ref())).map(|phase| self.phase(phase, &files)).collect();
-        let machines = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
         let sources = profile.sources.iter().map(|(id, source)| {
             let mut source = source.clone();
             source.checkout = self.values.get(&format!("checkout.{id}")).unwrap_or_default().to_owned();
@@ -169,18 +177,8 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
-            settled: self.settled(),
+            settled: named::settled(profile),
         }
-    }
-
-    fn settled(&self) -> BTreeMap<FieldId, Settled> {
-        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
-        let entry = |field: &super::field::Field| Settled {
-            label: field.label.clone(),
-            by: field.settled_by.clone(),
-            cost: field.hard_to_change.clone(),
-        };
-        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -190,76 +188,21 @@ impl Planner<'_> {
             .and_then(|field| self.values.get(field.as_str()))
             .filter(|key| !key.is_empty())
             .or_else(|| self.values.get("ssh_key"));
+        let key = absolute(key.unwrap_or_default(), &self.place.home);
+        let user = values.get("user").cloned().unwrap_or_default();
+        // The site's own jump host leads to all machines but itself.
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty());
+        let jump = machine.jump.as_deref().or(site_jump).and_then(|text| Jump::among(text, &self.site.machines).ok());
+        let jump = jump.filter(|jump| jump.address != machine.address);
         PlanMachine {
             name: machine.name.clone(),
             roles: machine.roles.clone(),
             address: machine.address,
             public_address: machine.public_address.clone(),
-            user: values.get("user").cloned().unwrap_or_default(),
-            key: absolute(key.unwrap_or_default(), &self.place.home),
+            jump: jump.map(|jump| Jump { user: jump.user.or_else(|| Some(user.clone())), key: key.clone(), ..jump }),
+            user,
+            key,
         }
-    }
-
-    pub(super) fn machine_text(&mut self, key: &str, text: &str, machine: &Machine) -> String {
-        let own: BTreeMap<String, String> =
-            machine_values(self.profile, self.site, machine).into_iter().map(|(item, value)| (format!("machine.{item}"), value)).collect();
-        match expand(text, &|name| own.get(name).cloned().or_else(|| self.values.get(name).map(str::to_owned))) {
-            Ok(text) => text,
-            Err(error) => {
-                self.problems.push(KeyProblem { key: key.to_owned(), message: error.to_string() });
-                String::new()
-            }
-        }
-    }
-
-    // --- checks ---
-
-    fn check(&mut self, check: &CheckSpec) -> CheckSpec {
-        let key = format!("check.{}", check.id);
-        let mut check = check.clone();
-        check.remedy = self.expand(&key, &check.remedy);
-        if let Some(fix) = &mut check.fix {
-            fix.does = self.expand(&key, &fix.does);
-            fix.script = self.expand(&key, &fix.script);
-        }
-        match &mut check.kind {
-            CheckKind::Certificate { chain, key: private, names, .. } => {
-                *chain = self.path(&key, chain);
-                *private = self.path(&key, private);
-                *names = names.iter().map(|name| self.expand(&key, name)).filter(|name| !name.is_empty()).collect();
-            }
-            CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
-            CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
-                *dir = dir.as_ref().map(|dir| self.path(&key, dir));
-                *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
-            }
-            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
-                for record in records.iter_mut() {
-                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
-                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
-                }
-            }
-            CheckKind::Http { url, address, .. } => {
-                *url = self.expand(&key, url);
-                *address = address.as_ref().map(|address| self.expand(&key, address));
-            }
-            CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
-            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
-                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
-            }
-            CheckKind::Charts { index, file, .. } => {
-                *index = self.expand(&key, index);
-                *file = self.path(&key, file);
-            }
-            CheckKind::PortsFree { udp, udp_fields, .. } => {
-                for field in std::mem::take(udp_fields) {
-                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
-                }
-            }
-            _ => {}
-        }
-        check
     }
 
     // --- phases and steps ---
@@ -290,38 +233,15 @@ impl Planner<'_> {
             needs: known(&phase.needs),
             after: known(&phase.after),
             reads,
-            names: self.named(phase),
+            names: named::fields(self.profile, self.site, phase)
+                .into_iter()
+                .map(|field| (field.clone(), self.digest(&self.read(field))))
+                .collect(),
             expect_minutes: phase.expect_minutes,
+            document: phase.document.clone(),
             skip: phase.skip.clone(),
             steps,
         }
-    }
-
-    /// The answers that the steps of a phase and the files they write name, with their digests.
-    fn named(&self, phase: &Phase) -> BTreeMap<FieldId, String> {
-        let mut texts: Vec<String> = Vec::new();
-        for step in phase.steps.iter().filter(|step| self.site.holds(step.when.as_ref())) {
-            texts.extend(step_texts(step));
-            let StepKind::Write(which) = &step.action else { continue };
-            let written = |file: &&FileSpec| match which {
-                WriteSpec::All(_) => true,
-                WriteSpec::Targets(targets) => targets.contains(&file.target),
-            };
-            texts.extend(self.profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).filter(written).flat_map(file_texts));
-        }
-        let mut named = BTreeMap::new();
-        while let Some(text) = texts.pop() {
-            if let Some((source, _)) = self.source_path(&text) {
-                let source = self.profile.sources.iter().find(|(id, _)| id.as_str() == source);
-                texts.extend(source.map(|(_, source)| source.checkout.clone()));
-            }
-            texts.extend(self.profile.derive.iter().filter(|(name, _)| names(&text).contains(name)).map(|(_, text)| text.clone()));
-            let fields = names(&text).into_iter().map(|name| name.strip_prefix("secret.").map_or(name.clone(), str::to_owned));
-            for field in fields.filter_map(|name| self.profile.field(&name)) {
-                named.insert(field.id.clone(), self.digest(&self.read(&field.id)));
-            }
-        }
-        named
     }
 
     /// What a phase reads of a field: its value, or the reference to the secret.
@@ -354,6 +274,7 @@ impl Planner<'_> {
             helm: step.helm.as_ref().map(|helm| self.helm(&key, helm)),
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
+            hints: Hints::default(),
             digest: String::new(),
         };
         let written: Vec<&PlanFile> = match &planned.action {
@@ -365,7 +286,12 @@ impl Planner<'_> {
         if let Action::Ansible { limit_retry, .. } = &mut what.action {
             *limit_retry = false;
         }
-        planned.digest = self.digest(&(&what, written, reads));
+        // A file says which secrets it holds, not where they come from.
+        let secrets = named::secrets_of(self.profile, self.site, step);
+        planned.digest =
+            if secrets.is_empty() { self.digest(&(&what, written, reads)) } else { self.digest(&(&what, written, reads, secrets)) };
+        // To know a course better is no reason to run it again.
+        planned.hints = step.hints.clone();
         planned
     }
 
@@ -416,7 +342,10 @@ impl Planner<'_> {
             StepKind::Write(WriteSpec::Targets(targets)) => {
                 let paths: Vec<String> = targets.iter().map(|target| self.path(key, target)).collect();
                 // A file whose condition does not hold is not in the plan, and so not written.
-                let paths = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                let mut paths: Vec<String> = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                // What the inventories' lines name goes with them.
+                let ways = super::jump::config_path(&self.place.known_hosts);
+                paths.extend(files.iter().filter(|file| file.path == ways).map(|file| file.path.clone()));
                 (Action::Write { paths }, "Write files".into())
             }
             StepKind::Wait(spec) => {
@@ -472,6 +401,9 @@ impl Planner<'_> {
             let command = if spec.sudo { format!("sudo -n sh -c {}", shell_quote(&command)) } else { command };
             let mut argv = vec!["ssh".to_owned()];
             argv.extend(ssh_options(&self.place.known_hosts));
+            if let Some(jump) = &planned.jump {
+                argv.extend(["-o".to_owned(), format!("ProxyCommand={}", jump.proxy_command(&self.place.known_hosts))]);
+            }
             argv.extend(["-i".to_owned(), planned.key, format!("{}@{}", planned.user, machine.address), command]);
             commands.push(argv);
         }

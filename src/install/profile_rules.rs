@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use self::texts::{patterns, strip_source, texts_of};
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
+use super::helm::HelmSpec;
 use super::interpolate::{names, secrets};
 use super::known_names::unknown_names;
 use super::plan::FileFormat;
 use super::problem::Problem;
-use super::profile::{FileOrigin, Profile, Relation};
-use super::reach::LOCAL;
+use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -31,14 +32,16 @@ pub fn check(profile: &Profile, place: Place<'_>) -> Vec<Problem> {
     rules.problems
 }
 
-pub(super) struct Rules<'a> {
-    pub(super) profile: &'a Profile,
+mod texts;
+
+struct Rules<'a> {
+    profile: &'a Profile,
     place: Place<'a>,
     problems: Vec<Problem>,
 }
 
 impl Rules<'_> {
-    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
         let (file, line) = (self.place)(key);
         self.problems.push(Problem { file, line, key: key.to_owned(), message: message.into() });
     }
@@ -126,25 +129,25 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn field_exists(&mut self, key: &str, field: &str) {
+    fn field_exists(&mut self, key: &str, field: &str) {
         if self.profile.field(field).is_none() {
             self.problem(key, format!("there is no field '{field}'"));
         }
     }
 
-    pub(super) fn role_exists(&mut self, key: &str, role: &str) {
+    fn role_exists(&mut self, key: &str, role: &str) {
         if self.profile.role(role).is_none() {
             self.problem(key, format!("there is no role '{role}'"));
         }
     }
 
-    pub(super) fn check_exists(&mut self, key: &str, check: &str) {
+    fn check_exists(&mut self, key: &str, check: &str) {
         if self.profile.check(check).is_none() {
             self.problem(key, format!("there is no check '{check}'"));
         }
     }
 
-    pub(super) fn text(&mut self, key: &str, text: &str, with_machine: bool) {
+    fn text(&mut self, key: &str, text: &str, with_machine: bool) {
         for name in unknown_names(self.profile, text, with_machine) {
             self.problem(key, format!("${{{name}}} stands for nothing: there is no such field, derived value, machine or role value"));
         }
@@ -153,7 +156,7 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn no_secret(&mut self, key: &str, text: &str, where_to: &str) {
+    fn no_secret(&mut self, key: &str, text: &str, where_to: &str) {
         if !secrets(text).is_empty() {
             self.problem(key, format!("a secret must not stand in {where_to}; give it in the environment or a file"));
         }
@@ -257,46 +260,6 @@ impl Rules<'_> {
                 if let Err(error) = Regex::new(pattern) {
                     self.problem(&format!("{key}.{name}"), format!("not a regular expression: {error}"));
                 }
-            }
-        }
-    }
-
-    fn fix(&mut self, key: &str, check: &super::check::CheckSpec, fix: &super::fix::Fix) {
-        if check.on_demand || !super::fix::has_a_place(&check.kind) {
-            self.problem(key, "a fix needs a finding of the preflight on a machine or on the deployment node");
-        }
-        for (name, text) in [("does", &fix.does), ("script", &fix.script)] {
-            if text.trim().is_empty() {
-                self.problem(&format!("{key}.{name}"), "must not be empty: it is what the operator agrees to");
-            }
-        }
-        if let Some(what) = super::fix::destroys(&fix.script) {
-            self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
-        }
-    }
-
-    fn paths(&mut self, key: &str, check: &super::check::CheckSpec, from: &[super::ids::RoleId], to: &[super::ids::RoleId]) {
-        for role in from.iter().filter(|role| role.as_str() != LOCAL) {
-            self.role_exists(&format!("{key}.from"), role.as_str());
-        }
-        to.iter().for_each(|role| self.role_exists(&format!("{key}.to"), role.as_str()));
-        for (name, empty) in [("from", from.is_empty()), ("to", to.is_empty())] {
-            if empty {
-                self.problem(&format!("{key}.{name}"), "name at least one role");
-            }
-        }
-        if !check.roles.is_empty() {
-            self.problem(&format!("{key}.roles"), "this kind has `from` and `to` instead");
-        }
-        if self.profile.role(LOCAL).is_some() {
-            self.problem(&format!("{key}.from"), "a role is called 'local', which means the deployment node here");
-        }
-        if let CheckKind::PortsBetween { ports, .. } = &check.kind {
-            if ports.is_empty() {
-                self.problem(&format!("{key}.ports"), "name at least one port");
-            }
-            for one in ports.iter().filter(|one| one.tcp.is_some() == one.udp.is_some()) {
-                self.problem(&format!("{key}.ports"), format!("'{}' needs either tcp or udp", one.purpose));
             }
         }
     }
@@ -406,32 +369,144 @@ impl Rules<'_> {
             }
         }
     }
-}
 
-/// The regular expressions of a check, by key.
-fn patterns(kind: &CheckKind) -> Vec<(&'static str, &str)> {
-    let pairs: Vec<(&'static str, &Option<String>)> = match kind {
-        CheckKind::Tool { pattern, .. } => vec![("pattern", pattern)],
-        CheckKind::Command { stdout, stdout_not, .. } => vec![("stdout", stdout), ("stdout_not", stdout_not)],
-        CheckKind::RemoteCommand { stdout, .. } => vec![("stdout", stdout)],
-        _ => vec![],
-    };
-    pairs.into_iter().filter_map(|(name, pattern)| pattern.as_deref().map(|pattern| (name, pattern))).collect()
-}
-
-/// `kit:path` without the source's name.
-pub(super) fn strip_source(profile: &Profile, text: &str) -> String {
-    match text.split_once(':') {
-        Some((source, rest)) if profile.sources.contains_key(source) => rest.to_owned(),
-        _ => text.to_owned(),
+    fn helm(&mut self, key: &str, step: &Step, helm: &HelmSpec) {
+        if !matches!(step.action, StepKind::Command(_)) {
+            self.problem(key, "only a command can have its helm guarded");
+        }
+        for rule in &helm.release {
+            if rule.id.split('/').filter(|part| !part.is_empty()).count() != 2 {
+                self.problem(key, format!("write the release '{}' as NAMESPACE/RELEASE", rule.id));
+            }
+            if rule.reason.is_empty() {
+                self.problem(key, format!("say why '{}' is treated in another way: the reason is shown", rule.id));
+            }
+            for word in &rule.add {
+                self.text(key, word, false);
+                self.no_secret(key, word, "a command line, where every user of the machine can read it");
+            }
+        }
     }
-}
 
-fn texts_of(value: &toml::Value) -> Vec<String> {
-    match value {
-        toml::Value::String(text) => vec![text.clone()],
-        toml::Value::Array(list) => list.iter().flat_map(texts_of).collect(),
-        toml::Value::Table(table) => table.values().flat_map(texts_of).collect(),
-        _ => vec![],
+    fn prompt(&mut self, key: &str, step: &Step, prompt: &Prompt) {
+        self.text(key, &prompt.text, false);
+        self.no_secret(key, &prompt.text, "a prompt");
+        self.text(key, &prompt.answer, false);
+        if prompt.text.trim().is_empty() {
+            self.problem(key, "a prompt needs its text: an empty one is everywhere");
+        }
+        if let Some(condition) = &prompt.when {
+            self.field_exists(&format!("{key}.when"), condition.field.as_str());
+        }
+        if let Some(script) = &prompt.script {
+            self.text(key, &strip_source(self.profile, script), false);
+        }
+        if prompt.written.is_some() && prompt.script.is_none() {
+            self.problem(key, "written needs script, the file in which it stands");
+        }
+        if step.terminal == super::profile::Terminal::Pipe {
+            self.problem(key, "prompts need terminal = \"pty\"");
+        }
+    }
+
+    fn step(&mut self, key: &str, phase: &Phase, step: &Step) {
+        for check in step.verify.iter().chain(&step.unless) {
+            self.check_exists(key, check.as_str());
+        }
+        if let Some(condition) = &step.when {
+            self.field_exists(&format!("{key}.when"), condition.field.as_str());
+        }
+        for (name, text) in &step.env {
+            self.text(&format!("{key}.env.{name}"), text, false);
+        }
+        for text in step.dir.iter().chain(&step.kubeconfig) {
+            self.text(key, &strip_source(self.profile, text), false);
+        }
+        for prompt in &step.prompts {
+            self.prompt(&format!("{key}.prompts"), step, prompt);
+        }
+        if let Some(helm) = &step.helm {
+            self.helm(&format!("{key}.helm"), step, helm);
+        }
+        for problem in step.hints.problems(matches!(step.action, StepKind::Terraform(_))) {
+            self.problem(key, problem);
+        }
+        match &step.action {
+            StepKind::Command(argv) => {
+                if argv.is_empty() {
+                    self.problem(&format!("{key}.command"), "must not be empty");
+                }
+                for word in argv {
+                    self.text(&format!("{key}.command"), word, false);
+                    self.no_secret(&format!("{key}.command"), word, "a command line, where every user of the machine can read it");
+                }
+            }
+            StepKind::Ansible(spec) => {
+                if step.dir.is_none() {
+                    self.problem(&format!("{key}.dir"), "an ansible step needs dir: inventory and playbook are relative to it");
+                }
+                for word in spec.arguments.iter().chain(&spec.limit) {
+                    self.text(&format!("{key}.ansible"), word, false);
+                    self.no_secret(&format!("{key}.ansible"), word, "a command line");
+                }
+                if spec
+                    .arguments
+                    .iter()
+                    .any(|word| word == "--verbose" || (word.starts_with("-v") && word.trim_start_matches('-').chars().all(|c| c == 'v')))
+                {
+                    self.problem(&format!("{key}.ansible.arguments"), "-v prints keys and tokens into the log");
+                }
+                if let Some(each) = &spec.tasks_each {
+                    for role in &each.roles {
+                        self.role_exists(&format!("{key}.ansible.tasks_each"), role.as_str());
+                    }
+                }
+            }
+            StepKind::Terraform(_) => {
+                if step.dir.is_none() {
+                    self.problem(&format!("{key}.dir"), "a terraform step needs dir, the root it applies");
+                }
+            }
+            StepKind::Ssh(spec) => {
+                self.role_exists(&format!("{key}.ssh.role"), spec.role.as_str());
+                self.text(&format!("{key}.ssh.command"), &spec.command, true);
+                self.no_secret(&format!("{key}.ssh.command"), &spec.command, "a command line");
+                if let Some(save) = &spec.save {
+                    self.text(&format!("{key}.ssh.save"), &strip_source(self.profile, save), false);
+                }
+            }
+            StepKind::Write(WriteSpec::Targets(targets)) => {
+                for target in targets {
+                    if !self.profile.files.iter().any(|file| file.target == *target) {
+                        self.problem(&format!("{key}.write"), format!("there is no [[file]] with target '{target}'"));
+                    }
+                }
+            }
+            StepKind::Write(WriteSpec::All(all)) => {
+                if !all {
+                    self.problem(&format!("{key}.write"), "write true, or the targets to write");
+                }
+            }
+            StepKind::Wait(spec) => self.check_exists(&format!("{key}.wait"), spec.check.as_str()),
+            StepKind::Ask(spec) => {
+                self.text(&format!("{key}.ask"), &spec.text, false);
+                self.text(&format!("{key}.ask"), &spec.detail, false);
+                if let Some(field) = &spec.field {
+                    match self.profile.field(field.as_str()) {
+                        Some(field) if field.kind == FieldKind::Secret => {}
+                        Some(_) => self.problem(&format!("{key}.ask.field"), "only a secret field can be answered in the middle of a run"),
+                        None => self.field_exists(&format!("{key}.ask.field"), field.as_str()),
+                    }
+                    if !phase.reads.is_empty() && !phase.reads.contains(field) {
+                        self.problem(&format!("{key}.ask.field"), format!("the phase must name '{field}' under reads"));
+                    }
+                }
+            }
+            StepKind::Check(checks) => {
+                for check in checks {
+                    self.check_exists(&format!("{key}.check"), check.as_str());
+                }
+            }
+        }
     }
 }

@@ -26,7 +26,7 @@ impl Machine {
                         Err(message) => vec![Effect::Reject(message)],
                     };
                 }
-                if self.is_busy() {
+                if self.is_working() {
                     return vec![Effect::Reject("a phase is running already".into())];
                 }
                 match select(state, &selection) {
@@ -57,8 +57,9 @@ impl Machine {
                     }
                 }
             }
-            Command::Settle if self.is_busy() => Vec::new(),
+            Command::Settle if self.is_working() => Vec::new(),
             Command::Settle => {
+                self.queue.clear();
                 self.doing = Doing::Halted;
                 vec![Effect::Halt(StopReason::Idle)]
             }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Event, Failure, Held, Outcome, Prompted, StopReason};
 use super::question::{self, Answer, Question, Wanted};
 use super::resume::{self, Decision};
@@ -14,18 +16,22 @@ use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::{Action, Plan, PlanPhase, PlanStep};
 
 /// Which phases to run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// These alone; empty: all.
+    #[serde(default)]
     pub only: Vec<PhaseId>,
     /// From this one on.
+    #[serde(default)]
     pub from: Option<PhaseId>,
     /// Up to and with this one.
+    #[serde(default)]
     pub to: Option<PhaseId>,
 }
 
 /// What an operator asks of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Run phases.
     Run(Selection),
@@ -476,9 +482,9 @@ fn next_step<'a>(state: &State, phase: &'a PlanPhase) -> Option<&'a PlanStep> {
 fn retry_is_due(state: &State, phase: &PlanPhase, number: usize) -> bool {
     let record_of = |step: &PlanStep| state.step(&StepRef { phase: phase.id.clone(), step: step.id.clone() });
     let own = record_of(&phase.steps[number]);
-    let own_success = own.filter(|record| record.outcome.as_ref().is_some_and(Outcome::is_success)).and_then(|record| record.finished);
+    let own_success = own.filter(|record| record.outcome.as_ref().is_some_and(Outcome::is_success)).and_then(|record| record.finished_seq);
     phase.steps[..number].iter().filter_map(record_of).any(|record| {
         let repeated = record.attempts > 1 && record.outcome.as_ref().is_some_and(Outcome::is_success);
-        repeated && own_success.is_none_or(|success| record.finished.is_some_and(|finished| finished > success))
+        repeated && own_success.is_none_or(|success| record.finished_seq.is_some_and(|finished| finished > success))
     })
 }

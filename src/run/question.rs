@@ -110,7 +110,8 @@ pub fn destroying(id: String, step: StepRef, resources: Vec<String>, tainted: &[
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// A text. For a confirmation, `yes` or `no`.
     Text(String),

@@ -50,7 +50,7 @@ impl Machine {
             self.adopted = Adopted::Wanted;
             return vec![decided(None, Vec::new())];
         }
-        if self.is_busy() {
+        if self.is_working() {
             return vec![Effect::Reject("a phase is running already".into())];
         }
         let Some(planned) = state.plan.phase(phase.as_str()) else { return vec![Effect::Reject(format!("there is no phase '{phase}'"))] };

@@ -78,6 +78,8 @@ pub struct StepRecord {
     pub started: Option<Timestamp>,
     /// When it ended; none while it runs.
     pub finished: Option<Timestamp>,
+    /// The event that says so: clocks are set back, numbers are not.
+    pub finished_seq: Option<u64>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Time all attempts took, milliseconds.
@@ -159,8 +161,12 @@ pub struct State {
     pub accepted: BTreeMap<String, String>,
     /// Whether an engine has the run, as far as the journal says.
     pub engine: Option<u32>,
+    /// Whether that engine has nothing under way, as far as is known: it waits for the operator.
+    pub idle: bool,
     /// The boot of the machine in which the last engine was started.
     pub boot: String,
+    /// Whether the last engine let go so that another takes the run.
+    pub handed_over: bool,
     /// Why the last engine let go.
     pub stopped: Option<StopReason>,
     /// Whether the run was closed.
@@ -202,6 +208,8 @@ impl State {
             answered: BTreeMap::new(),
             accepted: BTreeMap::new(),
             engine: None,
+            idle: false,
+            handed_over: false,
             boot: String::new(),
             stopped: None,
             closed: false,
@@ -250,6 +258,7 @@ impl State {
             }
             Event::EngineStarted { pid, boot, .. } => {
                 self.engine = Some(*pid);
+                (self.idle, self.handed_over) = (true, false);
                 self.boot.clone_from(boot);
                 self.stopped = None;
                 self.closed = false;
@@ -258,10 +267,12 @@ impl State {
                 self.engine = None;
                 self.stopped = Some(*reason);
             }
+            Event::HandedOver { .. } => (self.engine, self.handed_over) = (None, true),
             Event::Finding { finding, .. } => {
                 self.findings.insert((finding.check.clone(), finding.target.clone()), finding.clone());
             }
             Event::Gate { phase, open, blocking, held, .. } => {
+                self.idle = !*open;
                 if *open {
                     self.gates.remove(phase);
                 } else {
@@ -269,12 +280,14 @@ impl State {
                 }
             }
             Event::StepStarted { step, attempt, digest, hosts } => {
+                self.idle = false;
                 self.skips.remove(&step.phase);
                 let reads = self.plan.phase(step.phase.as_str()).map(PlanPhase::answers).unwrap_or_default();
                 let record = self.steps.entry(step.clone()).or_default();
                 record.attempts = record.attempts.max(*attempt);
                 record.started = Some(recorded.at);
                 record.finished = None;
+                record.finished_seq = None;
                 record.outcome = None;
                 record.digest.clone_from(digest);
                 record.forgotten = false;
@@ -284,9 +297,11 @@ impl State {
             Event::StepFinished { step, outcome, took_ms, .. } => {
                 let record = self.steps.entry(step.clone()).or_default();
                 record.finished = Some(recorded.at);
+                record.finished_seq = Some(recorded.seq);
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;
+                self.idle = !outcome.is_success();
                 record.hosts.clear();
                 // A command that has ended waits for nothing.
                 let over = |question: &Question| outcome.is_success() || question.is_prompt();
@@ -298,16 +313,22 @@ impl State {
                 self.questions.push(question.clone());
             }
             Event::QuestionAnswered { id, answer, .. } => {
+                self.idle = false;
                 self.questions.retain(|question| question.id != *id);
                 self.answered.insert(id.clone(), answer.clone());
             }
             Event::OperatorDecided { decision, by } => self.decide(decision, by, recorded.at),
-            Event::RunClosed { .. } => self.closed = true,
+            Event::RunClosed { .. } => (self.closed, self.idle) = (true, true),
         }
         Ok(())
     }
 
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
+        match decision {
+            Decision::Run { .. } | Decision::Retry { .. } | Decision::Confirm { .. } | Decision::Accept { .. } => self.idle = false,
+            Decision::Stop { .. } => self.idle = self.running().is_none(),
+            Decision::Skip { .. } | Decision::Shell { .. } => {}
+        }
         match decision {
             Decision::Retry { phase, from_start, step: only, hosts } => {
                 self.skips.remove(phase);
@@ -397,7 +418,7 @@ impl State {
             (false, ..) => PhaseState::Pending,
             (_, true, false, _) => {
                 // Begun, one step done, the next not yet started: it is between two steps, or was left there.
-                if self.engine.is_some() { PhaseState::Running } else { PhaseState::Stopped }
+                if self.engine.is_some() && !self.idle { PhaseState::Running } else { PhaseState::Stopped }
             }
             (_, _, true, _) => PhaseState::Stale,
             (.., true) => PhaseState::Warned,
@@ -459,7 +480,7 @@ impl State {
         let any = |wanted: PhaseState| self.plan.phases.iter().any(|phase| self.phase_state(phase) == wanted);
         if !self.questions.is_empty() {
             "waiting"
-        } else if self.engine.is_some() {
+        } else if self.running().is_some() || (self.engine.is_some() && !self.idle) {
             "running"
         } else if self.is_complete() {
             "done"

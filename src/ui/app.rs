@@ -6,7 +6,7 @@ use crossterm::event::KeyEvent;
 use jiff::Timestamp;
 use ratatui::Frame;
 
-use super::desk::{Command, Told};
+use super::desk::{Command, Told, Trouble};
 use super::keymap::{self, Action, Context};
 use super::popup::Popup;
 use super::preflight::Preflight;
@@ -20,7 +20,6 @@ use super::{
     run_view, start, summary, widgets,
 };
 use crate::engine::client::Update;
-use crate::run::machine;
 
 /// Below this width or height the screen says so and draws nothing else.
 pub const LEAST: (u16, u16) = (60, 15);
@@ -79,18 +78,6 @@ pub enum Next {
     Leave,
 }
 
-/// Whether the program is being left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Leaving {
-    /// No.
-    #[default]
-    No,
-    /// As soon as the run has stopped.
-    Stopping,
-    /// Now.
-    Now,
-}
-
 /// A line about what just happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -133,8 +120,8 @@ pub struct Model {
     pub busy: Option<String>,
     /// What comes after that.
     pub next: Next,
-    /// Whether the program is being left.
-    pub leaving: Leaving,
+    /// Whether the program is being left; the run, if there is one, goes on.
+    pub leaving: bool,
     /// Whether the screen must be drawn again.
     pub dirty: bool,
 }
@@ -159,7 +146,7 @@ impl Model {
             notice: None,
             busy: None,
             next: Next::Stay,
-            leaving: Leaving::No,
+            leaving: false,
             dirty: true,
         }
     }
@@ -227,7 +214,8 @@ impl Model {
     /// How often a tick is wanted, milliseconds.
     #[must_use]
     pub fn tick_milliseconds(&self) -> u64 {
-        if self.screen == Screen::Run && self.run_is_busy() { 100 } else { 500 }
+        let unseen = matches!(self.popups.last(), Some(Popup::Question(asked)) if !asked.armed);
+        if unseen || (self.screen == Screen::Run && self.run_is_busy()) { 100 } else { 500 }
     }
 }
 
@@ -252,6 +240,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             // Clocks on the screen count seconds.
             model.dirty |= now.as_second() != model.now.as_second() && (model.screen == Screen::Run || model.preflight.watching);
             model.now = now;
+            popup_keys::seen(model);
             let mut commands = preflight::tick(model);
             if model.screen == Screen::Run {
                 commands.extend(run::refresh_log(model, false));
@@ -271,16 +260,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             }
             Vec::new()
         }
-        // Nobody has asked the run to stop: the step that runs lives in a session of its own, goes on, and is taken up by the next start.
-        Msg::Gone => leave(model),
-        Msg::Terminate => {
-            if model.run_is_busy() && model.leaving == Leaving::No {
-                model.leaving = Leaving::Stopping;
-                vec![Command::Engine(Box::new(machine::Command::Stop { now: false }))]
-            } else {
-                leave(model)
-            }
-        }
+        // Nobody has asked the run to stop: its engine is a process of its own, and goes on.
+        Msg::Gone | Msg::Terminate => leave(model),
     }
 }
 
@@ -409,11 +390,23 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             }
             Vec::new()
         }
+        Told::Warning(text) => {
+            model.popups.push(Popup::trouble("Before you leave", &Trouble::new(text)));
+            Vec::new()
+        }
+        Told::Alone => {
+            // It has ended since: one is started, after asking for what it needs.
+            model.review.living = false;
+            let begin = model.review.begin;
+            review::open_run(model, begin)
+        }
         Told::Log { ticket, window } => {
             // Drawn only where it changed something, or where a key is still to be shown.
             model.dirty = run::log_arrived(model, ticket, window) || dirty;
             Vec::new()
         }
+        Told::Events { ticket, read } => run::events_arrived(model, ticket, &read),
+        Told::History(history) => run::history_arrived(model, *history),
         Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
     }
 }
@@ -423,10 +416,7 @@ fn quit(model: &mut Model) -> Vec<Command> {
     if model.popups.last().is_some_and(Popup::is_leaving) {
         return Vec::new();
     }
-    if model.leaving == Leaving::Stopping || model.run_is_busy() {
-        model.popups.push(Popup::leave_running(model.leaving == Leaving::Stopping));
-        Vec::new()
-    } else if model.site.as_ref().is_some_and(SiteForm::is_changed) {
+    if model.site.as_ref().is_some_and(SiteForm::is_changed) {
         model.popups.push(Popup::leave_unsaved());
         Vec::new()
     } else {
@@ -436,7 +426,7 @@ fn quit(model: &mut Model) -> Vec<Command> {
 
 /// Ends the program.
 pub fn leave(model: &mut Model) -> Vec<Command> {
-    model.leaving = Leaving::Now;
+    model.leaving = true;
     vec![Command::Quit]
 }
 

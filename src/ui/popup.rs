@@ -9,7 +9,7 @@ use super::input::Line;
 use super::keymap::Context;
 use crate::install::check::Target;
 use crate::install::field::Field;
-use crate::install::ids::{CheckId, FieldId, PhaseId};
+use crate::install::ids::{CheckId, FieldId, PhaseId, StepRef};
 use crate::install::profile::Profile;
 use crate::run::question::{Question, Wanted};
 
@@ -24,12 +24,10 @@ pub enum Then {
     SaveAndLeave,
     /// Leave.
     Leave,
-    /// Stop the run; at once where `now`; then leave where `leave`.
+    /// Stop the run; at once where `now`.
     Stop {
         /// Kill what runs.
         now: bool,
-        /// Leave once it has stopped.
-        leave: bool,
     },
     /// Remove a machine.
     RemoveMachine(usize),
@@ -48,6 +46,15 @@ pub enum Then {
     Start,
     /// Run a phase again from its first step.
     RetryFromStart(PhaseId),
+    /// Go on with what is not done.
+    GoOn,
+    /// Open a shell where a step works.
+    Shell {
+        /// The step.
+        step: StepRef,
+        /// With its secrets.
+        secrets: bool,
+    },
 }
 
 /// A button.
@@ -135,6 +142,10 @@ pub struct Asked {
     pub button: usize,
     /// Why the answer was not taken.
     pub problem: Option<String>,
+    /// Whether keys are for it: a question that comes up by itself must not take what was typed before it was seen.
+    pub armed: bool,
+    /// Since when it has been shown without a key being pressed.
+    pub since: Option<Timestamp>,
 }
 
 /// What lies above a screen.
@@ -248,25 +259,6 @@ impl Popup {
         Self::confirm("Fetch the sources?", text, &[("Fetch", Some('y'), Then::Fetch), ("Not now", None, Then::Close)])
     }
 
-    /// Leaving while a run goes on.
-    #[must_use]
-    pub fn leave_running(stopping: bool) -> Self {
-        if stopping {
-            return Self::confirm(
-                "The run is stopping",
-                "The step that runs was asked to end. Terraform may take some minutes to leave its state in order. Killing it now can leave a \
-                 locked state or half-made resources behind.",
-                &[("Wait for it", None, Then::Close), ("Kill it and leave", Some('K'), Then::Stop { now: true, leave: true })],
-            );
-        }
-        Self::confirm(
-            "Leave while the run goes on?",
-            "The run lives in this program: leaving stops it. The step that runs is asked to end, what is done stays done, and the run can be \
-             taken up again where it stopped.",
-            &[("Stay", None, Then::Close), ("Stop the run and leave", Some('y'), Then::Stop { now: false, leave: true })],
-        )
-    }
-
     /// Leaving with answers that are not written.
     #[must_use]
     pub fn leave_unsaved() -> Self {
@@ -279,15 +271,14 @@ impl Popup {
 
     /// A question of the run.
     #[must_use]
-    pub fn question(question: Question) -> Self {
-        Self::Question(Box::new(Asked { question, line: Line::default(), button: 0, problem: None }))
+    pub fn question(question: Question, armed: bool) -> Self {
+        Self::Question(Box::new(Asked { question, line: Line::default(), button: 0, problem: None, armed, since: None }))
     }
 
     /// Whether it asks about leaving.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
-        let leaves = |then: &Then| matches!(then, Then::Leave | Then::Stop { leave: true, .. });
-        matches!(self, Self::Confirm { buttons, .. } if buttons.iter().any(|button| leaves(&button.then)))
+        matches!(self, Self::Confirm { buttons, .. } if buttons.iter().any(|button| matches!(button.then, Then::Leave)))
     }
 
     /// Where the focus is.

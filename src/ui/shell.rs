@@ -14,7 +14,7 @@ use ratatui::layout::Rect;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::app::{self, Leaving, Model, Msg};
+use super::app::{self, Model, Msg};
 use super::desk::{Command, Desk, Reply, Told};
 use super::summary;
 use super::terminal::Terminal;
@@ -74,13 +74,13 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
             match command {
                 Command::Engine(command) => {
                     if let Some(client) = &client {
-                        client.send(*command);
+                        let _ = client.send(*command);
                     }
                 }
                 Command::Copy(_) | Command::Notify(_) if gone => {}
                 Command::Copy(text) => write_out(&copy_sequence(&text))?,
                 Command::Notify(text) => write_out(&notify_sequence(&text))?,
-                Command::Quit => model.leaving = Leaving::Now,
+                Command::Quit => model.leaving = true,
                 Command::Shell(request) => {
                     // The reader of keys would take what is meant for the shell.
                     drop(keys);
@@ -100,7 +100,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                 }
             }
         }
-        if model.leaving == Leaving::Now {
+        if model.leaving {
             break;
         }
         // What the desk answers at once belongs to this frame: drawn without it, it would show a whole frame later.
@@ -155,7 +155,14 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
             }
             update = next_update(&mut client) => {
                 match update {
-                    Some(update) => commands = app::update(&mut model, Msg::Update(update)),
+                    Some(update) => {
+                        commands = app::update(&mut model, Msg::Update(update));
+                        // A long history comes in batches: not a frame for each of its events.
+                        for _ in 0..BATCH {
+                            let Some(update) = client.as_mut().and_then(Client::ready) else { break };
+                            commands.extend(app::update(&mut model, Msg::Update(update)));
+                        }
+                    }
                     None => {
                         client = None;
                         commands = app::update(&mut model, Msg::Update(Update::Ended(Some("it is gone".into()))));

@@ -96,6 +96,7 @@ pub fn loaded(model: &mut Model, result: Result<Box<LoadedSite>, Trouble>) -> Ve
             model.site = Some(SiteForm::new(path, profile, draft, true, fetched));
             model.screen = Screen::Site;
             model.run = None;
+            model.review.living = run.as_ref().is_some_and(|run| run.engine);
             if resume {
                 return review::open_run(model, false);
             }

@@ -11,14 +11,9 @@ use super::keymap::Action;
 use super::{review, text, theme, widgets};
 use crate::run::state::{PhaseState, State};
 
-/// One word for the run as it is without its engine, which ends with the screen: `running` only while a step runs.
+/// One word for the run, as `status --json` has it.
 #[must_use]
 pub fn word(state: &State) -> &'static str {
-    if state.running().is_some() {
-        return state.summary();
-    }
-    let mut state = state.clone();
-    state.engine = None;
     state.summary()
 }
 
@@ -154,8 +149,18 @@ pub fn farewell(model: &Model) -> String {
                 farewell.push_str(&format!("  {word}: {} {}\n", phase.title, state.phase_reason(phase)).replace(" \n", "\n"));
             }
         }
-        if !model.rehearsal && word(state) != "done" {
-            farewell.push_str(&format!("  go on:  mosip-setup run --site {}\n", state.site_file));
+        let site = if model.rehearsal { String::new() } else { format!(" --site {}", state.site_file) };
+        let lives = run.ended.is_none();
+        match word(state) {
+            "running" if lives => farewell.push_str(&format!(
+                "  It goes on in the background. Watch it again: mosip-setup attach{site}; stop it: mosip-setup stop{site}\n"
+            )),
+            "waiting" if lives => {
+                farewell.push_str(&format!("  It waits for an answer: mosip-setup attach{site}, or mosip-setup answer{site}\n"))
+            }
+            "done" => {}
+            _ if model.rehearsal => {}
+            _ => farewell.push_str(&format!("  go on:  mosip-setup run{site}\n")),
         }
         farewell.push_str(&format!("  logs:   {}\n", run.folder.display()));
     } else if let Some(site) = &model.site

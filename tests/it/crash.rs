@@ -1,7 +1,8 @@
 //! Engines and runners that are stopped, killed, doubled, or left without disk in the middle of a step.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use mosip_setup::engine::attempt::{Holder, is_locked, read_exit, read_holder};
 use mosip_setup::run::event::{Event, Outcome, StopReason};
@@ -12,17 +13,44 @@ use crate::support::{Done, PROGRAM, skip};
 
 const STEP: &str = "tools/checkout";
 
-/// A rehearsal that has come to the step that waits.
-fn held(stage: &Stage) -> (Hold, Child, i32) {
+/// A rehearsal that has come to the step that waits: what watches it, its engine, the step.
+struct Held {
+    hold: Hold,
+    viewer: Child,
+    engine: i32,
+    step: i32,
+}
+
+fn held(stage: &Stage) -> Held {
     let mut hold = Hold::new(&stage.place, "");
-    let engine = stage.rehearsal(&[]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let viewer = piped(stage.rehearsal(&[]));
     let step = hold.arrived();
     stage.unanswered();
-    (hold, engine, step)
+    Held { hold, viewer, engine: stage.engine().expect("an engine"), step }
+}
+
+impl Held {
+    /// Kills the engine, and waits until its site is free. The viewer says so and ends.
+    fn kill_engine(&mut self, stage: &Stage) {
+        signal(self.engine, Signal::KILL);
+        wait_for_lock(&stage.site().join("site.lock"));
+    }
+}
+
+fn piped(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn pid(child: &Child) -> i32 {
     i32::try_from(child.id()).unwrap()
+}
+
+/// A rehearsal that is set up and not yet run, with a step that waits.
+fn staged(stage: &Stage) -> Hold {
+    stage.rehearse(&["--fault", "host-down"]).expect(3);
+    let marker = serde_json::json!({ "scratch": stage.scratch(), "speed": 5000.0, "faults": [] });
+    fs::write(stage.state_dir().join("rehearsal.json"), marker.to_string()).unwrap();
+    Hold::new(&stage.place, "")
 }
 
 fn runner(stage: &Stage) -> i32 {
@@ -51,49 +79,112 @@ fn finish(stage: &Stage) {
 }
 
 #[test]
-fn a_second_engine_is_refused_and_watching_is_not() {
+fn while_an_engine_is_at_work_others_watch_it_and_no_second_one_starts() {
     let stage = Stage::new();
-    let (mut hold, engine, _) = held(&stage);
-    for verb in [&["run", "--yes"][..], &["retry", "tools"], &["skip", "wireguard", "--reason", "why"], &["run", "--yes", "--new"]] {
+    let mut held = held(&stage);
+    for verb in
+        [&["run", "--yes", "--foreground"][..], &["run", "--yes", "--only", "tools"], &["retry", "tools"], &["run", "--yes", "--new"]]
+    {
         let refused = stage.run(verb).expect(5);
-        assert!(refused.err.contains(&format!("process {}", engine.id())), "{verb:?}: {}", refused.err);
+        assert!(refused.err.contains(&format!("process {}", held.engine)), "{verb:?}: {}", refused.err);
     }
     assert_eq!(stage.runs().len(), 1, "a refused engine leaves no run");
     let status = stage.status();
     assert_eq!((status["state"].as_str(), status["phases"][0]["state"].as_str()), (Some("running"), Some("running")));
+    assert_eq!(status["engine"]["working"], true);
     stage.run(&["logs", "tools/checkout"]).expect(0);
-    hold.release();
-    done(engine).expect(0);
-    assert_eq!(hold.pids().len(), 1);
+    // A skip is recorded by the engine at work, and takes effect when its turn comes.
+    for phase in ["wireguard", "rancher-import"] {
+        stage.run(&["skip", phase, "--reason", "not wanted here"]).expect(0);
+    }
+    let joined = piped(stage.command(&["run", "--yes"]));
+    let watching = piped(stage.command(&["attach", "--json"]));
+    held.hold.release();
+    done(held.viewer).expect(0);
+    let joined = done(joined).expect(0);
+    assert!(joined.err.contains("a run is going on already") && joined.out.contains("complete"), "{}{}", joined.out, joined.err);
+    let watched = done(watching).expect(0);
+    let kinds: Vec<_> = watched.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].clone()).collect();
+    assert_eq!((kinds[0].as_str(), kinds.last().unwrap().as_str()), (Some("run_opened"), Some("engine_stopped")), "the whole of it");
+    assert_eq!(watched.out.lines().count(), stage.events().len());
+    assert_eq!(held.hold.pids().len(), 1);
+    assert!(stage.phases().contains(&"wireguard=skipped".to_owned()));
+    assert_eq!(stage.engine(), None, "a finished run needs no engine");
 }
 
 #[test]
-fn a_signal_stops_the_step_and_the_run_goes_on_later() {
-    for name in [Signal::TERM, Signal::INT] {
+fn an_engine_in_the_foreground_is_stopped_by_signals_and_the_run_goes_on_later() {
+    for (name, often) in [(Signal::TERM, 1), (Signal::INT, 2)] {
         let stage = Stage::new();
-        let (mut hold, engine, step) = held(&stage);
+        let mut hold = staged(&stage);
+        let mut engine = piped(stage.command(&["run", "--yes", "--foreground"]));
+        let step = hold.arrived();
         let runner = runner(&stage);
-        signal(pid(&engine), name);
+        assert_eq!(stage.engine(), Some(pid(&engine)), "it is this process");
+        let mut said = BufReader::new(engine.stderr.take().unwrap()).lines().map(Result::unwrap);
+        for count in 1..=often {
+            signal(pid(&engine), name);
+            let line = said.next().unwrap();
+            assert_eq!(line.contains("Ctrl-C again stops the run"), count < often, "{line}");
+        }
         let ended = done(engine).expect(130);
         assert!(ended.out.contains("stopped  tools/checkout by "), "{}", ended.out);
-        assert!(!is_alive(runner) && !is_alive(step), "what was started is gone");
-        assert!(!is_locked(&stage.site().join("runner.lock")) && !is_locked(&stage.site().join("site.lock")));
-        assert!(matches!(outcomes(&stage).as_slice(), [Outcome::Stopped { by }] if !by.is_empty()));
-        assert_eq!(stage.state().stopped, Some(StopReason::Stopped));
-        assert_eq!(stage.status()["state"], "stopped");
-        hold.release();
-        finish(&stage);
-        assert_eq!(stage.begun(STEP), 2);
+        stopped(&stage, &mut hold, runner, step);
+    }
+}
+
+/// What holds after a step was stopped; and it goes on.
+fn stopped(stage: &Stage, hold: &mut Hold, runner: i32, step: i32) {
+    assert!(!is_alive(runner) && !is_alive(step), "what was started is gone");
+    assert!(!is_locked(&stage.site().join("runner.lock")) && !is_locked(&stage.site().join("site.lock")));
+    assert!(matches!(outcomes(stage).as_slice(), [Outcome::Stopped { by }] if !by.is_empty()));
+    assert_eq!(stage.state().stopped, Some(StopReason::Stopped));
+    assert_eq!(stage.status()["state"], "stopped");
+    hold.release();
+    finish(stage);
+    assert_eq!(stage.begun(STEP), 2);
+}
+
+#[test]
+fn a_run_in_the_background_outlives_who_watches_and_is_stopped_from_any_shell() {
+    for (name, stop) in [(Signal::INT, &["stop"][..]), (Signal::TERM, &["stop", "--now"]), (Signal::KILL, &[])] {
+        let stage = Stage::new();
+        let mut held = held(&stage);
+        let runner = runner(&stage);
+        signal(pid(&held.viewer), name);
+        let left = done(held.viewer);
+        if name == Signal::KILL {
+            assert_eq!(left.code, 137);
+        } else {
+            assert!(
+                left.code == 130 && left.err.contains("goes on in the background") && left.err.contains("mosip-setup attach"),
+                "{left:?}"
+            );
+        }
+        assert!(is_alive(held.engine) && is_alive(runner) && is_alive(held.step), "the run goes on");
+        if stop.is_empty() {
+            // Whoever ends the engine itself means a stop that can be gone on from.
+            signal(held.engine, Signal::TERM);
+            wait_for_lock(&stage.site().join("site.lock"));
+        } else {
+            let ended = stage.run(stop).expect(0);
+            assert!(ended.out.contains("stopped  tools/checkout by "), "{}", ended.out);
+            assert_eq!(ended.out.contains("is asked to end"), stop.len() == 1, "{}", ended.out);
+        }
+        stopped(&stage, &mut held.hold, runner, held.step);
+        assert!(stage.run(&["stop"]).expect(0).err.contains("nothing is running"));
     }
 }
 
 #[test]
 fn a_killed_engine_leaves_its_step_at_work_and_the_next_one_takes_it_over() {
     let stage = Stage::new();
-    let (mut hold, mut engine, step) = held(&stage);
+    let mut held = held(&stage);
     let runner = runner(&stage);
-    engine.kill().unwrap();
-    engine.wait().unwrap();
+    held.kill_engine(&stage);
+    let (mut hold, step) = (held.hold, held.step);
+    let viewer = done(held.viewer).expect(6);
+    assert!(viewer.err.contains("ended from outside") && viewer.err.contains("takes it up"), "{}", viewer.err);
     assert!(is_alive(runner) && is_alive(step), "neither runner nor step went with the engine");
     assert!(is_locked(&stage.site().join("runner.lock")) && !is_locked(&stage.site().join("site.lock")));
     let next = stage.command(&["run", "--yes"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -110,9 +201,9 @@ fn a_killed_engine_leaves_its_step_at_work_and_the_next_one_takes_it_over() {
 #[test]
 fn a_step_that_ended_while_there_was_no_engine_is_not_run_again() {
     let stage = Stage::new();
-    let (mut hold, mut engine, _) = held(&stage);
-    engine.kill().unwrap();
-    engine.wait().unwrap();
+    let mut held = held(&stage);
+    held.kill_engine(&stage);
+    let mut hold = held.hold;
     hold.release();
     wait_for_lock(&stage.site().join("runner.lock"));
     let attempt = stage.runs().pop().unwrap().join("steps/tools.checkout/1");
@@ -125,9 +216,9 @@ fn a_step_that_ended_while_there_was_no_engine_is_not_run_again() {
 #[test]
 fn an_adopted_step_is_verified_like_any_other() {
     let stage = Stage::new();
-    let (mut hold, mut engine, _) = held(&stage);
-    engine.kill().unwrap();
-    engine.wait().unwrap();
+    let mut held = held(&stage);
+    held.kill_engine(&stage);
+    let mut hold = held.hold;
     let next = stage.command(&["run", "--yes"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     hold.pretend();
     hold.release();
@@ -139,10 +230,10 @@ fn an_adopted_step_is_verified_like_any_other() {
 #[test]
 fn a_step_that_was_killed_with_engine_and_runner_is_interrupted_and_run_again() {
     let stage = Stage::new();
-    let (mut hold, mut engine, step) = held(&stage);
+    let mut held = held(&stage);
     let runner = runner(&stage);
-    engine.kill().unwrap();
-    engine.wait().unwrap();
+    held.kill_engine(&stage);
+    let (mut hold, step) = (held.hold, held.step);
     signal(runner, Signal::KILL);
     signal(step, Signal::KILL);
     wait_for_lock(&stage.site().join("runner.lock"));
@@ -157,9 +248,9 @@ fn a_step_that_was_killed_with_engine_and_runner_is_interrupted_and_run_again() 
 #[test]
 fn a_runner_that_is_killed_alone_is_an_interruption() {
     let stage = Stage::new();
-    let (mut hold, engine, step) = held(&stage);
+    let Held { mut hold, viewer, step, .. } = held(&stage);
     signal(runner(&stage), Signal::KILL);
-    let ended = done(engine).expect(1);
+    let ended = done(viewer).expect(1);
     assert!(ended.out.contains("cut off  tools/checkout"), "{}", ended.out);
     signal(step, Signal::KILL);
     assert_eq!(stage.status()["state"], "failed");
@@ -253,6 +344,7 @@ fn a_journal_that_cannot_be_written_lets_no_step_begin() {
     }
     let stage = Stage::new();
     stage.rehearse(&["--fault", "playbook-fails-once"]).expect(1);
+    stage.retire();
     let journal = stage.runs().pop().unwrap().join("journal.jsonl");
     let before = fs::read(&journal).unwrap();
     // Not even root writes through a mount that is read only.

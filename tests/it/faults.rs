@@ -129,8 +129,24 @@ const CASES: &[Case] = &[
         how: "packets to the port are dropped, as by a firewall",
         on: Fault(&["port-closed", "obs-node", "6443"]),
         off: Fault(&["port-open", "obs-node", "6443"]),
-        findings: &[("fail", "ports.reach.observation", "machine:obs-node")],
+        findings: &[("fail", "ports.reach.observation", "local→obs-node:6443/tcp")],
         together: true,
+    },
+    Case {
+        name: "port closed between two machines",
+        how: "packets to the port are dropped that come from one address",
+        on: Fault(&["path-closed", "vm1", "10.77.0.20", "31080", "tcp"]),
+        off: Fault(&["path-open", "vm1", "10.77.0.20", "31080", "tcp"]),
+        findings: &[("fail", "ports.between.nginx", "mosip-nginx→vm1:31080/tcp")],
+        together: true,
+    },
+    Case {
+        name: "UDP port closed between two machines",
+        how: "the same for UDP",
+        on: Fault(&["path-closed", "vm1", "10.77.0.42", "8472", "udp"]),
+        off: Fault(&["path-open", "vm1", "10.77.0.42", "8472", "udp"]),
+        findings: &[("fail", "ports.between.cluster", "vm2→vm1:8472/udp")],
+        together: false,
     },
     Case {
         name: "local firewall",
@@ -162,10 +178,8 @@ const CASES: &[Case] = &[
         on: Fault(&["dns", "set", "api.sandbox.example.org", "A", "192.0.2.99"]),
         off: Fault(&["dns", "set", "api.sandbox.example.org", "A", "192.0.2.10"]),
         findings: &[
+            // Its aliases are skipped: one cause, one finding.
             ("fail", "dns.roots", "name:api.sandbox.example.org"),
-            ("fail", "dns.public", "name:prereg.sandbox.example.org"),
-            ("fail", "dns.public", "name:resident.sandbox.example.org"),
-            ("warn", "dns.optional", "name:idp.sandbox.example.org"),
         ],
         together: true,
     },
@@ -182,7 +196,103 @@ const CASES: &[Case] = &[
         how: "it answers SERVFAIL to everything",
         on: Fault(&["dns", "mode", "servfail"]),
         off: Fault(&["dns", "mode", "answer"]),
-        findings: &[("unknown", "dns.internal", "name:activemq.sandbox.example.org"), ("warn", "machine.dns", "machine:vm1")],
+        findings: &[("unknown", "dns.internal", "name:activemq.sandbox.example.org")],
+        together: false,
+    },
+    Case {
+        name: "sudo wants a terminal",
+        how: "sudoers is changed",
+        on: Fault(&["sudo-tty", "vm2", "on"]),
+        off: Fault(&["sudo-tty", "vm2", "off"]),
+        findings: &[("fail", "machine.sudo", "machine:vm2")],
+        together: false,
+    },
+    Case {
+        name: "traces of k3s",
+        how: "its folder",
+        on: Fault(&["leftover", "vm1", "on"]),
+        off: Fault(&["leftover", "vm1", "off"]),
+        findings: &[("fail", "machine.no-other-cluster", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "two machines from one image",
+        how: "the same machine id",
+        on: Fault(&["twin", "vm1", "obs-node"]),
+        off: Fault(&["twin", "vm1", "off"]),
+        findings: &[("fail", "machine.unique", "local")],
+        together: true,
+    },
+    Case {
+        name: "/etc/hosts contradicts DNS",
+        how: "a line in it",
+        on: Fault(&["hosts-file", "vm1", "on"]),
+        off: Fault(&["hosts-file", "vm1", "off"]),
+        findings: &[("fail", "machine.hosts-file", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "a name server that pods cannot use",
+        how: "/etc/resolv.conf names the host itself",
+        on: Fault(&["resolver", "obs-node", "on"]),
+        off: Fault(&["resolver", "obs-node", "off"]),
+        findings: &[("fail", "machine.resolver", "machine:obs-node")],
+        together: true,
+    },
+    Case {
+        name: "multipathd",
+        how: "claim: a process of that name",
+        on: Fault(&["multipath", "vm1", "on"]),
+        off: Fault(&["multipath", "vm1", "off"]),
+        findings: &[("warn", "machine.multipath", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "too few file watchers",
+        how: "claim: what the kernel says",
+        on: Fault(&["inotify", "vm1", "128"]),
+        off: Fault(&["inotify", "vm1", "8192"]),
+        findings: &[("warn", "machine.inotify", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "a route into the pods' network",
+        how: "a route",
+        on: Fault(&["route", "vm1", "on"]),
+        off: Fault(&["route", "vm1", "off"]),
+        findings: &[("fail", "machine.routes", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "a container",
+        how: "claim: what `systemd-detect-virt` says",
+        on: Fault(&["answer", "mosip-nginx", "systemd-detect-virt", "lxc"]),
+        off: Fault(&["answer", "mosip-nginx", "systemd-detect-virt"]),
+        findings: &[("fail", "machine.virtualization", "machine:mosip-nginx")],
+        together: true,
+    },
+    Case {
+        name: "nothing gets out of a machine",
+        how: "claim: what `curl` says",
+        on: Fault(&["shut-in", "vm2", "on"]),
+        off: Fault(&["shut-in", "vm2", "off"]),
+        findings: &[("warn", "egress.packages", "name:archive.ubuntu.com")],
+        together: false,
+    },
+    Case {
+        name: "a name that others are aliases of",
+        how: "the zone is changed",
+        on: Fault(&["dns", "del", "api-internal.sandbox.example.org"]),
+        off: Fault(&["dns", "set", "api-internal.sandbox.example.org", "A", "10.77.0.20"]),
+        findings: &[("fail", "dns.roots", "name:api-internal.sandbox.example.org")],
+        together: false,
+    },
+    Case {
+        name: "a DNS server that invents answers",
+        how: "it answers every name alike",
+        on: Fault(&["dns", "mode", "lie"]),
+        off: Fault(&["dns", "mode", "answer"]),
+        findings: &[("fail", "dns.internal", "name:activemq.sandbox.example.org")],
         together: false,
     },
     Case {
@@ -253,7 +363,7 @@ const MACHINES: [(&str, &str); 6] = [
     ("wg-bastion", "\"bastion\""),
 ];
 
-fn site() -> String {
+fn site(of: &str, line: &str) -> String {
     let mut text = "schema = 1\nid = \"lab-0001\"\nprofile = \"turing-rke2\"\ndomain = \"sandbox.example.org\"\ninstallation_name = \"sandbox\"\n\
          public_api_address = \"192.0.2.10\"\nwireguard_endpoint = \"192.0.2.20\"\nwireguard_network = \"10.77.0.0/24\"\nssh_user = \"ubuntu\"\n\
          certificate_chain = \"~/certificates/fullchain.pem\"\ncertificate_key = \"~/certificates/privkey.pem\"\nrancher_base = \"~/rancher\"\n"
@@ -261,7 +371,8 @@ fn site() -> String {
     for (name, roles) in MACHINES {
         let address = HOSTS.iter().find(|(host, _)| *host == name).unwrap().1;
         let public = if matches!(name, "mosip-nginx" | "wg-bastion") { "public_address = \"192.0.2.20\"\n" } else { "" };
-        let _ = write!(text, "[[machine]]\nname = \"{name}\"\nroles = [{roles}]\naddress = \"{address}\"\n{public}");
+        let further = if name == of { format!("{line}\n") } else { String::new() };
+        let _ = write!(text, "[[machine]]\nname = \"{name}\"\nroles = [{roles}]\naddress = \"{address}\"\n{public}{further}");
     }
     text + "[secret]\nrancher_bootstrap_password = \"file:~/password\"\n[source.kit]\npath = \"/home/ubuntu/source\"\n"
 }
@@ -272,28 +383,41 @@ fn wanted(case: &Case) -> Findings {
     case.findings.iter().map(|(verdict, check, target)| ((*verdict).into(), (*check).into(), (*target).into())).collect()
 }
 
-struct Stage {
-    lab: Lab,
+/// A deployment node with the kit and a site of six machines.
+pub struct Stage {
+    pub lab: Lab,
     /// What is not green without any fault: the lab has no way out to the internet.
     healthy: Findings,
 }
 
 impl Stage {
+    /// With every host key recorded, and what is not green without any fault.
     fn up() -> Self {
+        let mut stage = Self::with("", "");
+        stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
+        // Nothing else stands in the way.
+        stage.healthy = stage.findings(0);
+        stage
+    }
+
+    /// With a further line for one machine; no host key is recorded yet.
+    pub fn with(machine: &str, line: &str) -> Self {
         let lab = Lab::with(&MACHINES.map(|(name, _)| name), &[]);
+        // One machine that is as large as six.
+        lab.fault(&["cpus", "vm1", "72"]);
+        lab.fault(&["memory", "vm1", "192"]);
         let script = format!(
             "set -e; umask 077; cp -r /srv/kit ~/source; cd ~/source; git init -q -b main; git add -A -f\n\
              git -c user.name=lab -c user.email=lab@example.org commit -q -m kit; printf '%s' 'Lab-Canary/bootstrap' >~/password\n\
              cat >~/site.toml <<'END'\n{}END\n",
-            site()
+            site(machine, line)
         );
         lab.sh(&script).expect(0);
-        let mut stage = Self { lab, healthy: Findings::new() };
+        let stage = Self { lab, healthy: Findings::new() };
         stage.run(&["fetch"]).expect(0);
-        stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
-        stage.healthy = stage.findings(0);
-        let blocks = stage.healthy.iter().filter(|(verdict, ..)| verdict != "warn").count();
-        assert_eq!(blocks, 0, "{:?}", stage.healthy);
+        // Two nodes instead of six; only that it is too few together is let pass.
+        let few = "machine.total-size@local=two nodes are enough for a lab";
+        stage.run(&["check", "--only", "machine.total-size", "--ignore", few]);
         stage
     }
 
@@ -304,7 +428,7 @@ impl Stage {
         self.lab.argv("deployment-node", &[], &words)
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
+    pub fn run(&self, arguments: &[&str]) -> Done {
         let argv = self.argv(arguments);
         Done::of(Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()))
     }
@@ -394,7 +518,10 @@ fn each_fault_gives_its_findings_and_no_other_and_turns_green_below_watch() {
         let watch = Watch::begin(&stage);
         let found: Findings = watch.first.difference(&stage.healthy).cloned().collect();
         assert_eq!(found, wanted(case), "{}", case.name);
-        assert!(watch.first.is_superset(&stage.healthy), "{}: what was not green before still is not", case.name);
+        // What was not green before still is not, but for what hangs on a login that does not work.
+        let hides = |target: &str| case.findings.iter().any(|(_, check, at)| *check == "machine.login" && *at == target);
+        let gone: Vec<_> = stage.healthy.difference(&watch.first).filter(|(.., target)| !hides(target)).collect();
+        assert!(gone.is_empty(), "{}: {gone:?}", case.name);
         // What only warns does not hold it up.
         let blocks = wanted(case).iter().any(|(verdict, ..)| verdict != "warn");
         assert_eq!(watch.ended, !blocks, "{}", case.name);

@@ -20,7 +20,7 @@ const MACHINES: [(&str, &str); 5] = [
 ];
 
 const PASSWORD: &str = "Lab-Canary/bootstrap+42";
-const ADDRESS: &str = "https://rancher.sandbox.example.org/v3/import/labcanary0123456789abcdef_c-m-labcanry.yaml";
+pub const ADDRESS: &str = "https://rancher.sandbox.example.org/v3/import/labcanary0123456789abcdef_c-m-labcanry.yaml";
 
 /// How long a playbook may take here.
 const LONG: Duration = Duration::from_secs(600);
@@ -43,12 +43,12 @@ fn site() -> String {
 }
 
 /// A deployment node that is ready to begin: the kit under git, a site file, the password, and every host key seen.
-struct Node {
-    lab: Lab,
+pub struct Node {
+    pub lab: Lab,
 }
 
 impl Node {
-    fn ready() -> Self {
+    pub fn ready() -> Self {
         let hosts = MACHINES.map(|(name, _)| name);
         let lab = Lab::with(&hosts, &[]);
         // One machine that is as large as six.
@@ -66,19 +66,19 @@ impl Node {
         node
     }
 
-    fn argv(&self, arguments: &[&str]) -> Vec<String> {
+    pub fn argv(&self, arguments: &[&str]) -> Vec<String> {
         let mut words = vec![INSTALLED];
         words.extend(arguments);
         words.extend(["--site", "/home/ubuntu/site.toml"]);
         self.lab.argv("deployment-node", &[], &words)
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
+    pub fn run(&self, arguments: &[&str]) -> Done {
         let argv = self.argv(arguments);
         Done::of(Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()))
     }
 
-    fn run_with(&self, arguments: &[&str], input: &str) -> Done {
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Done {
         use std::io::Write as _;
         let argv = self.argv(arguments);
         let mut command = Command::new(&argv[0]);
@@ -87,7 +87,7 @@ impl Node {
         crate::stage::done(child)
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         serde_json::from_str(&self.run(&["status", "--json"]).expect(0).out).unwrap()
     }
 
@@ -99,7 +99,7 @@ impl Node {
     }
 }
 
-fn cannot() -> Option<(&'static str, &'static str)> {
+pub fn cannot() -> Option<(&'static str, &'static str)> {
     if let Some(reason) = obstacle() {
         return Some(("lab", reason));
     }
@@ -213,4 +213,30 @@ fn a_playbook_that_failed_is_retried_from_the_screen() {
     });
     drop(terminal);
     node.is("wireguard", "done");
+}
+
+#[test]
+fn a_terminal_that_hangs_up_during_a_playbook_ends_nothing() {
+    if let Some((name, reason)) = cannot() {
+        skip!(name, reason);
+    }
+    let node = Node::ready();
+    node.run(&["check", "--accept-host-keys"]).expect(0);
+    node.run(&["run", "--yes", "--to", "prepare"]).expect(0);
+    let words = [INSTALLED, "run", "--yes", "--plain", "--only", "update-nodes", "--site", "/home/ubuntu/site.toml"];
+    let mut terminal = Terminal::start(node.lab.in_terminal(&words), 100, 30);
+    terminal.until_within(LONG, "the playbook at work", |screen| screen.contains("TASK ["));
+    // Closing the terminal: everything in its session is hung up.
+    drop(terminal);
+    let status = node.status();
+    assert_eq!((status["state"].as_str(), status["engine"]["working"].as_bool()), (Some("running"), Some(true)), "{status}");
+    // Whoever attaches sees all of it, and how it ends.
+    let watched = node.run(&["attach", "--json"]).expect(0);
+    let kinds: Vec<String> =
+        watched.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((kinds[0].as_str(), kinds.last().unwrap().as_str()), ("run_opened", "engine_stopped"), "{kinds:?}");
+    node.is("update-nodes", "done");
+    let log = node.run(&["logs", "update-nodes"]).expect(0);
+    assert!(log.out.contains("PLAY RECAP"), "{}", log.out);
+    assert_eq!(log.out.matches("PLAY RECAP").count(), 1, "it was carried out once");
 }

@@ -44,6 +44,7 @@ fn faults_of_the_preflight_stop_before_anything_runs() {
         ("swap-on", "machine.swap on machine:vm3", "/swap.img"),
         ("dns-wrong", "dns.roots on name:api-internal.sandbox.example.org", "192.0.2.99"),
         ("cert-expired", "certificate.nginx on local", "expired"),
+        ("host-key-changed", "machine.login on machine:vm3", "recorded is SHA256:"),
     ] {
         let stage = Stage::new();
         let done = stage.rehearse(&["--fault", fault]).expect(3);
@@ -210,6 +211,7 @@ fn a_state_that_cannot_be_written_is_said() {
     let refused = stage.place.run(&["rehearse", "--headless", "--dir", "/proc/self/nothing"]).expect(6);
     assert!(refused.err.contains("--dir"), "{}", refused.err);
     stage.rehearse(&["--fault", "playbook-fails-once"]).expect(1);
+    stage.retire();
     // A damaged middle is refused with its line, and left as it is.
     let journal = stage.runs().pop().unwrap().join("journal.jsonl");
     let damaged = fs::read_to_string(&journal).unwrap().replacen("\n{\"seq\":4,", "\n{\"seq\":4;", 1);
@@ -226,6 +228,7 @@ fn a_state_that_cannot_be_written_is_said() {
 fn a_torn_last_line_is_cut_and_the_run_goes_on() {
     let stage = Stage::new();
     stage.rehearse(&["--fault", "playbook-fails-once"]).expect(1);
+    stage.retire();
     let journal = stage.runs().pop().unwrap().join("journal.jsonl");
     let text = fs::read(&journal).unwrap();
     fs::write(&journal, &text[..text.len() - 7]).unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use mosip_setup::engine::attempt::is_locked;
 use mosip_setup::run::event::{Event, Recorded};
 use mosip_setup::run::state::{State, fold};
 use serde_json::Value;
@@ -18,6 +19,26 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A place with a rehearsal in it.
 pub struct Stage {
     pub place: Place,
+}
+
+/// No engine outlives its test, nor what it runs.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for name in ["site.lock", "runner.lock"] {
+            end_holder(&self.site().join(name));
+        }
+    }
+}
+
+/// Kills the process that holds a lock, and waits until it is gone.
+pub fn end_holder(lock: &Path) {
+    let holder = |lock: &Path| serde_json::from_slice::<Value>(&fs::read(lock).ok()?).ok()?["pid"].as_i64();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while is_locked(lock) && std::time::Instant::now() < deadline {
+        let Some(pid) = holder(lock).and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid != 0) else { continue };
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL);
+        wait_for_lock(lock);
+    }
 }
 
 impl Stage {
@@ -89,6 +110,17 @@ impl Stage {
         let status = self.status();
         let phases = status["phases"].as_array().unwrap();
         phases.iter().map(|phase| format!("{}={}", phase["id"].as_str().unwrap(), phase["state"].as_str().unwrap())).collect()
+    }
+
+    /// The process of the engine that holds the site; none: there is none.
+    pub fn engine(&self) -> Option<i32> {
+        i32::try_from(self.status()["engine"]["pid"].as_i64()?).ok()
+    }
+
+    /// Ends an engine that has nothing to do, so that files below it can be changed.
+    pub fn retire(&self) {
+        self.run(&["stop"]).expect(0);
+        wait_for_lock(&self.site().join("site.lock"));
     }
 
     /// The folders of the runs, oldest first.

@@ -3,7 +3,7 @@
 use mosip_setup::engine::client::Update;
 use mosip_setup::run::machine;
 use mosip_setup::run::question::Answer;
-use mosip_setup::ui::app::{self, Leaving, Model, Msg, Screen};
+use mosip_setup::ui::app::{self, Model, Msg, Screen};
 use mosip_setup::ui::desk::{Command, Told, Trouble};
 use mosip_setup::ui::keymap::Context;
 use mosip_setup::ui::popup::Popup;
@@ -325,18 +325,13 @@ fn stopping_is_graceful_and_killing_takes_another_key() {
 }
 
 #[test]
-fn leaving_while_it_runs_says_that_the_run_stops() {
+fn leaving_while_it_runs_leaves_it_running_and_says_how_to_come_back() {
     let mut story = Story::begin(100, 30);
     story.go_to_cluster();
-    story.press("q");
-    assert!(text(&story.model).contains("leaving stops it"), "{}", text(&story.model));
-    assert!(story.press("q Enter").is_empty());
-    assert_eq!(story.model.leaving, Leaving::No);
-    let commands = story.press("q y");
-    assert_eq!(engine(&commands), Some(&machine::Command::Stop { now: false }));
-    assert_eq!(story.model.leaving, Leaving::Stopping);
-    let commands = story.update(Update::Halted(mosip_setup::run::event::StopReason::Stopped));
-    assert!(matches!(commands[..], [Command::Quit]));
+    let commands = story.press("q");
+    assert!(matches!(commands[..], [Command::Quit]) && story.model.leaving, "{commands:?}");
+    let farewell = mosip_setup::ui::summary::farewell(&story.model);
+    assert!(farewell.contains("running") && farewell.contains("mosip-setup attach") && farewell.contains("mosip-setup stop"), "{farewell}");
 }
 
 #[test]
@@ -429,8 +424,12 @@ fn long_lines_are_cut_while_they_come_in_and_wrapped_when_read() {
 #[test]
 fn a_site_with_a_run_offers_to_open_it() {
     let mut model = started(80, 24);
-    let run =
-        mosip_setup::ui::desk::RunEntry { id: "r1".into(), state: "stopped".into(), note: "stopped at MOSIP cluster, 3 h ago".into() };
+    let run = mosip_setup::ui::desk::RunEntry {
+        id: "r1".into(),
+        state: "stopped".into(),
+        note: "stopped at MOSIP cluster, 3 h ago".into(),
+        engine: false,
+    };
     let loaded = mosip_setup::ui::desk::LoadedSite {
         path: "/home/ubuntu/mosip/sandbox.toml".into(),
         draft: draft(),

@@ -369,13 +369,21 @@ fn without_dns_the_clusters_learn_the_names_and_no_certificate_is_called_valid()
     let settings = fs::read_to_string(bench.place.path("calls/sandbox_config.replaced")).unwrap();
     let value: Value = serde_json::from_str(&settings).unwrap();
     let corefile = value["data"]["Corefile"].as_str().unwrap();
-    let lines = ["10.20.20.20 sandbox.example.org api-internal.sandbox.example.org", "10.20.20.21 rancher.example.net keycloak.example.net", "fallthrough"];
+    let lines = [
+        "10.20.20.20 sandbox.example.org api-internal.sandbox.example.org",
+        "10.20.20.21 rancher.example.net keycloak.example.net",
+        "fallthrough",
+    ];
     assert!(lines.iter().all(|line| corefile.contains(line)), "{corefile}");
     assert!(corefile.find("fallthrough") < corefile.find("forward"), "{corefile}");
     let observation = fs::read_to_string(bench.place.path("calls/sandbox_obs_config.replaced")).unwrap();
     assert!(observation.contains("rancher.example.net") && !observation.contains("api-internal"), "{observation}");
     assert!(bench.calls().iter().any(|line| line.contains("install authmanager") && line.contains("--set enable_insecure=true")));
-    let certificate = Command::new("openssl").args(["x509", "-noout", "-ext", "subjectAltName", "-in"]).arg(bench.checkout("tls/mosip.pem")).output().unwrap();
+    let certificate = Command::new("openssl")
+        .args(["x509", "-noout", "-ext", "subjectAltName", "-in"])
+        .arg(bench.checkout("tls/mosip.pem"))
+        .output()
+        .unwrap();
     let names = String::from_utf8_lossy(&certificate.stdout).into_owned();
     assert!(names.contains("DNS:sandbox.example.org, DNS:*.sandbox.example.org"), "{names}");
 }

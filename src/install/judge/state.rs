@@ -144,8 +144,11 @@ pub(super) fn swap_off(facts: &MachineFacts) -> Judgement {
     if active.iter().chain(configured).any(|line| line.contains("zram")) {
         remedy.push("Remove the zram generator's configuration or its package.".to_owned());
     }
-    Judgement::new(Judged::Wrong, observed.join("; "), expected).remedy(remedy.join(" "))
+    Judgement::new(Judged::Wrong, observed.join("; "), expected).remedy(remedy.join(" ")).alone()
 }
+
+/// How the preflight's own listeners call themselves.
+const OWN_LISTENER: &str = "mosip-preflight";
 
 pub(super) fn ports_free(tcp: &[u16], udp: &[u16], facts: &MachineFacts) -> Judgement {
     let list = |ports: &[u16], protocol: &str| ports.iter().map(|port| format!("{port}/{protocol}")).collect::<Vec<_>>();
@@ -154,9 +157,11 @@ pub(super) fn ports_free(tcp: &[u16], udp: &[u16], facts: &MachineFacts) -> Judg
     let Some(listeners) = &facts.listeners else {
         return Judgement::unknown("neither `ss` nor /proc/net could be read", expected);
     };
-    let taken = |listener: &&Listener| match listener.protocol {
-        Protocol::Tcp => tcp.contains(&listener.port),
-        Protocol::Udp => udp.contains(&listener.port),
+    // The preflight's own listeners, which try the ways between machines, are gone in a moment.
+    let ours = |listener: &Listener| listener.process.as_deref() == Some(OWN_LISTENER);
+    let taken = |listener: &&Listener| {
+        let ports = if listener.protocol == Protocol::Tcp { tcp } else { udp };
+        ports.contains(&listener.port) && !ours(listener)
     };
     let mut busy: Vec<String> = Vec::new();
     for listener in listeners.iter().filter(taken) {
@@ -202,7 +207,7 @@ pub(super) fn python(min: Option<&str>, facts: &MachineFacts) -> Judgement {
     let remedy = "`sudo apt-get install python3`.";
     match facts.python.as_deref() {
         None => Judgement::unknown("python3 could not be looked for", expected),
-        Some("") => Judgement::new(Judged::Wrong, "no python3 that runs", expected).remedy(remedy),
+        Some("") => Judgement::new(Judged::Wrong, "no python3 that runs", expected).remedy(remedy).alone(),
         Some(version) => match versions::problem(version, min, None, None) {
             Ok(()) => Judgement::new(Judged::Right, version, expected),
             Err(Some(problem)) => Judgement::new(Judged::Wrong, format!("{version} {problem}"), expected),
@@ -259,7 +264,8 @@ pub(super) fn package_lock(facts: &MachineFacts) -> Judgement {
         }
         Some(PackageLock::Free) => Judgement::new(Judged::Right, "free", expected),
         Some(PackageLock::Held(who)) => Judgement::new(Judged::Wrong, who.clone(), expected)
-            .remedy("Wait until it is done (unattended upgrades take some minutes), then check again."),
+            .remedy("Wait until it is done (unattended upgrades take some minutes), then check again.")
+            .alone(),
     }
 }
 
