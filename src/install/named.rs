@@ -71,7 +71,10 @@ fn file_texts(file: &FileSpec) -> Vec<String> {
     }
     let mut texts = vec![file.target.clone()];
     match &file.origin {
-        FileOrigin::Create { text } => texts.push(text.clone()),
+        FileOrigin::Create { text, lists } => {
+            texts.push(text.clone());
+            texts.extend(lists.values().map(|list| list.line.clone()));
+        }
         FileOrigin::Copy { from } => texts.push(from.clone()),
         FileOrigin::Once { unless, .. } => texts.push(unless.clone()),
         FileOrigin::Edit(edit) => {

@@ -13,6 +13,7 @@ use super::plan::FileFormat;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
 use super::reach::LOCAL;
+use super::rule_parts::{self, patterns, strip_source, texts_of};
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -29,6 +30,9 @@ pub fn check(profile: &Profile, place: Place<'_>) -> Vec<Problem> {
     rules.checks();
     rules.files();
     rules.phases();
+    for (key, message) in rule_parts::changes(profile) {
+        rules.problem(&key, message);
+    }
     rules.problems
 }
 
@@ -92,24 +96,7 @@ impl Rules<'_> {
             {
                 self.problem(&format!("{key}.pattern"), format!("not a regular expression: {error}"));
             }
-            self.settled(&key, field);
             self.default(&key, field);
-        }
-    }
-
-    fn settled(&mut self, key: &str, field: &Field) {
-        let key = format!("{key}.settled_by");
-        if !field.settled_by.is_empty() && field.hard_to_change.is_empty() {
-            self.problem(&key, "say in hard_to_change what a change costs then");
-        }
-        for id in &field.settled_by {
-            match self.profile.phase(id.as_str()) {
-                None => self.problem(&key, format!("there is no phase '{id}'")),
-                Some(phase) if !phase.reads.contains(&field.id) => {
-                    self.problem(&key, format!("phase '{id}' must have '{}' under reads: a change is told from that", field.id));
-                }
-                Some(_) => {}
-            }
         }
     }
 
@@ -376,16 +363,6 @@ impl Rules<'_> {
             for field in &phase.reads {
                 self.field_exists(&format!("{key}.reads"), field.as_str());
             }
-            for name in &phase.reads_advanced {
-                let known = self
-                    .profile
-                    .files
-                    .iter()
-                    .any(|file| matches!(&file.origin, FileOrigin::Edit(edit) if edit.advanced.as_ref() == Some(name)));
-                if !known {
-                    self.problem(&format!("{key}.reads_advanced"), format!("no file has the name '{name}' under advanced"));
-                }
-            }
             if let Some(condition) = &phase.when {
                 self.field_exists(&format!("{key}.when"), condition.field.as_str());
             }
@@ -543,33 +520,5 @@ impl Rules<'_> {
                 }
             }
         }
-    }
-}
-
-/// The regular expressions of a check, by key.
-fn patterns(kind: &CheckKind) -> Vec<(&'static str, &str)> {
-    let pairs: Vec<(&'static str, &Option<String>)> = match kind {
-        CheckKind::Tool { pattern, .. } => vec![("pattern", pattern)],
-        CheckKind::Command { stdout, stdout_not, .. } => vec![("stdout", stdout), ("stdout_not", stdout_not)],
-        CheckKind::RemoteCommand { stdout, .. } => vec![("stdout", stdout)],
-        _ => vec![],
-    };
-    pairs.into_iter().filter_map(|(name, pattern)| pattern.as_deref().map(|pattern| (name, pattern))).collect()
-}
-
-/// `kit:path` without the source's name.
-fn strip_source(profile: &Profile, text: &str) -> String {
-    match text.split_once(':') {
-        Some((source, rest)) if profile.sources.contains_key(source) => rest.to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
-fn texts_of(value: &toml::Value) -> Vec<String> {
-    match value {
-        toml::Value::String(text) => vec![text.clone()],
-        toml::Value::Array(list) => list.iter().flat_map(texts_of).collect(),
-        toml::Value::Table(table) => table.values().flat_map(texts_of).collect(),
-        _ => vec![],
     }
 }

@@ -400,9 +400,7 @@ impl View<'_> {
             let (from, asked) = match &check.kind {
                 CheckKind::Http { url, address: None, .. } => (NODE.to_owned(), hosts_in(&self.text(url))),
                 CheckKind::RemoteCommand { command, .. } => (join(&check.roles), hosts_in(command)),
-                CheckKind::Egress { urls } => {
-                    (NODE.to_owned(), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect())
-                }
+                CheckKind::Egress { urls } => (NODE.to_owned(), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect()),
                 CheckKind::EgressFromMachines { urls } => {
                     (join(&check.roles), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect())
                 }
