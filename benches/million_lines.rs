@@ -149,7 +149,8 @@ fn ours(site: &Site, count: usize, into: &mut Ours) {
     let begun = Instant::now();
     screen.send("y");
     screen.until("the first lines", |text| text.contains("vm1") || text.contains("helm upgrade"));
-    let runner = children(screen.pid()).into_iter().find(|(_, line)| line.contains("__attempt")).map_or(0, |(pid, _)| pid);
+    let below = |parent: u32, verb: &str| children(parent).into_iter().find(|(_, line)| line.contains(verb)).map_or(0, |(pid, _)| pid);
+    let runner = below(below(screen.pid(), "__engine"), "__attempt");
     let (mut own_peak, mut runner_peak, mut runner_time) = (0, 0, Duration::ZERO);
     let mut slow = Vec::new();
     while screen.note.is_empty() {

@@ -43,6 +43,13 @@ pub fn peak_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// The memory a process has resident now, KiB; 0: it is gone.
+pub fn rss_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// (pid, its command line with blanks) of the children of a process.
 pub fn children(parent: u32) -> Vec<(u32, String)> {
     let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::adapters::history;
 use crate::adapters::ignores;
 use crate::adapters::import;
+use crate::adapters::logout;
 use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
 use crate::engine::attempt::is_locked;
+use crate::engine::attempt_events::{read_from, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
 use crate::engine::host_keys::{self, HostKeyReport};
 use crate::engine::mend::{Consent, mend};
-use crate::engine::opening::Opening;
+use crate::engine::opening::{Opened, Opening};
 use crate::engine::setup::{Setup, SetupError};
 use crate::engine::watch::Watching;
 use crate::install::change::FileChange;
@@ -30,7 +33,7 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Again, Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
+    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
     ShellRequest, SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
@@ -178,8 +181,12 @@ impl Desk for SetupDesk {
                 });
             })),
             Command::OpenRun { site, secrets, new } => drop(tokio::spawn(async move {
-                let client = open_run(&setup, &site, &secrets, new).await;
-                told.tell(Told::Attached(client));
+                let opened = open_run(&setup, &site, &secrets, new).await;
+                let begun = opened.as_ref().is_ok_and(|opened| !opened.joined);
+                told.tell(Told::Attached(opened.map(|opened| opened.client)));
+                if let (true, Some(warning)) = (begun, logout::warning()) {
+                    told.tell(Told::Warning(warning));
+                }
             })),
             Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || {
                 let window = match File::open(&request.path) {
@@ -191,6 +198,17 @@ impl Desk for SetupDesk {
                     Err(error) => Err(Trouble::new(format!("{}: {error}", request.path.display()))),
                 };
                 told.tell(Told::Log { ticket: request.ticket, window });
+            })),
+            Command::ReadEvents(request) => drop(tokio::task::spawn_blocking(move || {
+                // A step without events has none to show.
+                let read = read_from(&request.path, request.from).map_or_else(
+                    |_| EventsRead { told: Vec::new(), next: request.from },
+                    |(lines, next)| EventsRead { told: told_in(&lines), next },
+                );
+                told.tell(Told::Events { ticket: request.ticket, read });
+            })),
+            Command::LoadHistory { run } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::History(Box::new(history::read(&run))));
             })),
             Command::SearchLog(search) => drop(tokio::task::spawn_blocking(move || {
                 let found =
@@ -382,11 +400,11 @@ fn import_from(profile: &ProfileId, site: &Path, folder: PathBuf) -> Result<Impo
     Ok(Imported { folder, draft: found.draft, notes: found.notes })
 }
 
-async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Client, Trouble> {
+async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, SecretString>, new: bool) -> Result<Opened, Trouble> {
     let (project, plan) = project_and_plan(setup, site)?;
     let resolved = setup.secrets(&project, &plan, secrets).map_err(|error| setup_trouble(&error))?;
     let opened = setup.open_run(&project, plan, resolved, Opening { new, ..Opening::default() }).await;
-    opened.map(|opened| opened.client).map_err(|error| setup_trouble(&error))
+    opened.map_err(|error| setup_trouble(&error))
 }
 
 /// The engine that a site has; none: it has none.

@@ -488,6 +488,10 @@ pub fn finish(followed: Followed) -> Outcome {
         note(LEFT);
         return Ok(Exit::Stopped);
     }
+    if followed.state.as_ref().is_some_and(|state| state.handed_over) {
+        let message = "another engine took over; the run goes on there: mosip-setup attach".to_owned();
+        return Err(Failure { exit: Exit::Busy, message, problems: Vec::new() });
+    }
     if let Some(message) = followed.error {
         return Err(Failure { exit: Exit::CannotWrite, message, problems: Vec::new() });
     }

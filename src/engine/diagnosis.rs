@@ -1,10 +1,34 @@
 //! Says why an attempt failed and what to do, from what it printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::attempt::Reading;
 use crate::run::diagnose::{Catalogue, Confidence, Hit, SHIPPED};
 use crate::run::event::Failure;
+
+/// How many known failures a failure carries in full: the first is the likely one, the others are to be thought of.
+const MOST: usize = 3;
+
+/// The catalogues, read when they are first needed: that takes a moment, and most attempts are short.
+#[derive(Debug, Default)]
+pub struct LazyCatalogue {
+    own: Option<PathBuf>,
+    read: OnceLock<Option<Arc<Catalogue>>>,
+}
+
+impl LazyCatalogue {
+    /// The shipped one and the operators' own, which need not exist. One that cannot be read is told of when something fails.
+    #[must_use]
+    pub fn new(own: Option<&Path>) -> Arc<Self> {
+        Arc::new(Self { own: own.map(Path::to_owned), read: OnceLock::new() })
+    }
+
+    /// The catalogue; none: it cannot be read.
+    pub fn get(&self) -> Option<Arc<Catalogue>> {
+        self.read.get_or_init(|| catalogue(self.own.as_deref()).0.map(Arc::new)).clone()
+    }
+}
 
 /// Completes a failure with what is known about its lines; `recent` is the end of the output, `own` the operators' catalogue, which
 /// need not exist. A hint that is there already stays.
@@ -19,6 +43,7 @@ pub fn explain(failure: &mut Failure, reading: &Reading, recent: &[String], own:
     let (catalogue, result) = catalogue(own);
     let hits = catalogue.map(|catalogue| hits(&catalogue, failure, recent)).unwrap_or_default();
     failure.known = hits.iter().map(|hit| hit.id.clone()).collect();
+    failure.diagnoses = hits.iter().take(MOST).cloned().collect();
     if failure.hint.is_empty() {
         failure.hint = match hits.first() {
             Some(hit) if hit.confidence == Confidence::Low => format!("Possible cause: {} Do: {}", hit.cause, hit.remedy),

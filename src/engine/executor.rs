@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::files::render::{self, Change, RenderState};
 use crate::adapters::ignores;
+use crate::adapters::kubectl::Look;
 use crate::adapters::paths::{RunPaths, SitePaths};
 use crate::adapters::secrets::{LEAST_BYTES, Secrets};
 use crate::install::check::{Finding, Gate, Verdict};
@@ -266,6 +267,7 @@ impl Executor {
             secrets: secrets.values().map(|value| value.expose_secret().to_owned()).collect(),
             remove,
             known_issues: self.site.known_issues(),
+            cluster: step.env.get("KUBECONFIG").map(|kubeconfig| Look::at(kubeconfig)),
         })
     }
 

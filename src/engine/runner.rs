@@ -18,9 +18,11 @@ use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, Reading, append_progress, log, make_dir,
     read_holder, reserve_exit, take_lock, trouble, write_exit, write_holder,
 };
-use super::diagnosis::explain;
+use super::cluster_watch::Watcher;
+use super::diagnosis::{LazyCatalogue, explain};
 use super::helm_guard;
 use super::leftover;
+use super::lookout::Lookout;
 use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
@@ -135,6 +137,8 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         }
         let _ = writeln!(output, "it has ended");
     }
+    let catalogue = LazyCatalogue::new(spec.known_issues.as_deref());
+    let _watcher = spec.cluster.clone().map(|look| Watcher::new(look, &spec.dir, redactor.clone(), catalogue.clone()));
     let mut warning = String::new();
     let mut prompts = 0;
     for command in &spec.commands {
@@ -186,6 +190,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
             redactor: redactor.clone(),
             reading: command.reading.clone(),
             teller,
+            lookout: Lookout::new(catalogue.clone()),
             exited: exited.clone(),
         };
         let reader = std::thread::spawn(move || pump.run());

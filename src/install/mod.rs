@@ -8,6 +8,7 @@ pub mod facts;
 pub mod field;
 pub mod fix;
 pub mod helm;
+pub mod hints;
 pub mod ids;
 pub mod inquiry;
 pub mod interpolate;

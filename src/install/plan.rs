@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckSpec;
 use super::field::Field;
 use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
 use super::jump::Jump;
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
@@ -111,6 +112,9 @@ pub struct PlanPhase {
     pub names: BTreeMap<FieldId, String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
+    /// Where upstream describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// What skipping it means; none: it cannot be skipped.
     pub skip: Option<String>,
     /// What it does, in order.
@@ -147,6 +151,9 @@ pub struct PlanStep {
     pub slow_after_minutes: u32,
     /// What it does.
     pub action: Action,
+    /// What is known about its course; no part of the digest.
+    #[serde(default, skip_serializing_if = "Hints::is_empty")]
+    pub hints: Hints,
     /// A keyed digest of all this, of the files it writes and of the answers it reads.
     pub digest: String,
 }

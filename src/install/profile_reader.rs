@@ -173,16 +173,38 @@ impl Reader {
         }
     }
 
-    fn convert<T: DeserializeOwned>(&mut self, entry: &Entry, table: Table) -> Option<T> {
-        match Value::Table(table).try_into::<T>() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let message = error.message().trim().to_owned();
-                let key = message.split('`').nth(1).map_or_else(|| entry.path.clone(), |key| format!("{}.{key}", entry.path));
+    fn convert<T: DeserializeOwned>(&mut self, entry: &Entry, mut table: Table) -> Option<T> {
+        let mut whole = true;
+        // serde stops at the first key that is missing: a stand-in in its place shows the next one. A table has fewer keys than this.
+        for _ in 0..64 {
+            let error = match Value::Table(table.clone()).try_into::<T>() {
+                Ok(value) => return whole.then_some(value),
+                Err(error) => error,
+            };
+            let message = error.message().trim().to_owned();
+            let named = message.split('`').nth(1).map(str::to_owned);
+            let missing = named.clone().filter(|key| message.starts_with("missing field") && !table.contains_key(key));
+            // What a stand-in is not fit for was said already, as missing.
+            if whole || missing.is_some() {
+                let key = named.map_or_else(|| entry.path.clone(), |key| format!("{}.{key}", entry.path));
                 self.problem(entry.origin, &key, message);
-                None
             }
+            whole = false;
+            let key = missing?;
+            let fits = |value: &Value| {
+                let mut with = table.clone();
+                with.insert(key.clone(), value.clone());
+                match Value::Table(with).try_into::<T>() {
+                    Ok(_) => true,
+                    Err(error) => error.message().starts_with("missing field"),
+                }
+            };
+            let stand_ins =
+                [Value::String("x".into()), Value::Integer(1), Value::Boolean(true), Value::Array(Vec::new()), Value::Table(Table::new())];
+            let stand_in = stand_ins.into_iter().find(fits)?;
+            table.insert(key, stand_in);
         }
+        None
     }
 
     fn profile(&mut self, mut top: BTreeMap<String, Entry>, mut lists: BTreeMap<&'static str, Vec<Entry>>) -> Option<(Profile, Places)> {
@@ -266,8 +288,9 @@ impl Reader {
 
     fn check(&mut self, entry: &Entry) -> Option<CheckSpec> {
         let common = split(&entry.table, &["id", "title", "level", "roles", "guards", "provided_by", "on_demand", "when", "remedy", "fix"]);
-        let head: CheckHead = self.convert(entry, common.0)?;
-        let kind: CheckKind = self.convert(entry, common.1)?;
+        // Both, before either is given up: all that is wrong is said.
+        let (head, kind) = (self.convert::<CheckHead>(entry, common.0), self.convert::<CheckKind>(entry, common.1));
+        let (head, kind) = (head?, kind?);
         Some(CheckSpec {
             id: head.id,
             title: head.title,
@@ -321,8 +344,10 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) =
-            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) = split(
+            &entry.table,
+            &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "document", "skip", "when"],
+        );
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -346,6 +371,7 @@ impl Reader {
             reads: head.reads,
             reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
+            document: head.document,
             skip: head.skip,
             when: head.when,
             steps: list,
@@ -368,6 +394,8 @@ impl Reader {
             "prompts",
             "helm",
             "slow_after_minutes",
+            "expect",
+            "groups",
         ];
         let (head, rest) = split(&entry.table, &common);
         let head: StepHead = self.convert(entry, head)?;
@@ -387,6 +415,7 @@ impl Reader {
             prompts: head.prompts,
             helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
+            hints: super::hints::Hints { expect: head.expect, groups: head.groups },
             action,
         })
     }
@@ -459,6 +488,8 @@ struct PhaseHead {
     #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
+    document: Option<String>,
+    #[serde(default)]
     skip: Option<String>,
     #[serde(default)]
     when: Option<Condition>,
@@ -493,4 +524,8 @@ struct StepHead {
     helm: Option<super::helm::HelmSpec>,
     #[serde(default)]
     slow_after_minutes: Option<u32>,
+    #[serde(default)]
+    expect: Vec<super::hints::Expect>,
+    #[serde(default)]
+    groups: Vec<super::hints::Group>,
 }

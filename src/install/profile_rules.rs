@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use self::texts::{patterns, strip_source, texts_of};
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
 use super::helm::HelmSpec;
@@ -12,8 +13,7 @@ use super::known_names::unknown_names;
 use super::plan::FileFormat;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
-use super::reach::LOCAL;
-use super::rule_parts::{self, patterns, strip_source, texts_of};
+use super::rule_parts;
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -35,6 +35,8 @@ pub fn check(profile: &Profile, place: Place<'_>) -> Vec<Problem> {
     }
     rules.problems
 }
+
+mod texts;
 
 struct Rules<'a> {
     profile: &'a Profile,
@@ -249,46 +251,6 @@ impl Rules<'_> {
         }
     }
 
-    fn fix(&mut self, key: &str, check: &super::check::CheckSpec, fix: &super::fix::Fix) {
-        if check.on_demand || !super::fix::has_a_place(&check.kind) {
-            self.problem(key, "a fix needs a finding of the preflight on a machine or on the deployment node");
-        }
-        for (name, text) in [("does", &fix.does), ("script", &fix.script)] {
-            if text.trim().is_empty() {
-                self.problem(&format!("{key}.{name}"), "must not be empty: it is what the operator agrees to");
-            }
-        }
-        if let Some(what) = super::fix::destroys(&fix.script) {
-            self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
-        }
-    }
-
-    fn paths(&mut self, key: &str, check: &super::check::CheckSpec, from: &[super::ids::RoleId], to: &[super::ids::RoleId]) {
-        for role in from.iter().filter(|role| role.as_str() != LOCAL) {
-            self.role_exists(&format!("{key}.from"), role.as_str());
-        }
-        to.iter().for_each(|role| self.role_exists(&format!("{key}.to"), role.as_str()));
-        for (name, empty) in [("from", from.is_empty()), ("to", to.is_empty())] {
-            if empty {
-                self.problem(&format!("{key}.{name}"), "name at least one role");
-            }
-        }
-        if !check.roles.is_empty() {
-            self.problem(&format!("{key}.roles"), "this kind has `from` and `to` instead");
-        }
-        if self.profile.role(LOCAL).is_some() {
-            self.problem(&format!("{key}.from"), "a role is called 'local', which means the deployment node here");
-        }
-        if let CheckKind::PortsBetween { ports, .. } = &check.kind {
-            if ports.is_empty() {
-                self.problem(&format!("{key}.ports"), "name at least one port");
-            }
-            for one in ports.iter().filter(|one| one.tcp.is_some() == one.udp.is_some()) {
-                self.problem(&format!("{key}.ports"), format!("'{}' needs either tcp or udp", one.purpose));
-            }
-        }
-    }
-
     fn files(&mut self) {
         for file in &self.profile.files {
             let key = format!("file.{}", file.target);
@@ -442,6 +404,9 @@ impl Rules<'_> {
         }
         if let Some(helm) = &step.helm {
             self.helm(&format!("{key}.helm"), step, helm);
+        }
+        for problem in step.hints.problems(matches!(step.action, StepKind::Terraform(_))) {
+            self.problem(key, problem);
         }
         match &step.action {
             StepKind::Command(argv) => {

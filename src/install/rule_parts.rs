@@ -1,6 +1,5 @@
 //! Parts of the rules between the parts of a profile.
 
-use super::check::CheckKind;
 use super::profile::{FileOrigin, Profile};
 
 /// What is wrong with what the profile says about changed answers: key and message.
@@ -31,32 +30,4 @@ pub(super) fn changes(profile: &Profile) -> Vec<(String, String)> {
         }
     }
     problems
-}
-
-/// The regular expressions of a check, by key.
-pub(super) fn patterns(kind: &CheckKind) -> Vec<(&'static str, &str)> {
-    let pairs: Vec<(&'static str, &Option<String>)> = match kind {
-        CheckKind::Tool { pattern, .. } => vec![("pattern", pattern)],
-        CheckKind::Command { stdout, stdout_not, .. } => vec![("stdout", stdout), ("stdout_not", stdout_not)],
-        CheckKind::RemoteCommand { stdout, .. } => vec![("stdout", stdout)],
-        _ => vec![],
-    };
-    pairs.into_iter().filter_map(|(name, pattern)| pattern.as_deref().map(|pattern| (name, pattern))).collect()
-}
-
-/// `kit:path` without the source's name.
-pub(super) fn strip_source(profile: &Profile, text: &str) -> String {
-    match text.split_once(':') {
-        Some((source, rest)) if profile.sources.contains_key(source) => rest.to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
-pub(super) fn texts_of(value: &toml::Value) -> Vec<String> {
-    match value {
-        toml::Value::String(text) => vec![text.clone()],
-        toml::Value::Array(list) => list.iter().flat_map(texts_of).collect(),
-        toml::Value::Table(table) => table.values().flat_map(texts_of).collect(),
-        _ => vec![],
-    }
 }

@@ -165,6 +165,8 @@ pub struct State {
     pub idle: bool,
     /// The boot of the machine in which the last engine was started.
     pub boot: String,
+    /// Whether the last engine let go so that another takes the run.
+    pub handed_over: bool,
     /// Why the last engine let go.
     pub stopped: Option<StopReason>,
     /// Whether the run was closed.
@@ -207,6 +209,7 @@ impl State {
             accepted: BTreeMap::new(),
             engine: None,
             idle: false,
+            handed_over: false,
             boot: String::new(),
             stopped: None,
             closed: false,
@@ -255,7 +258,7 @@ impl State {
             }
             Event::EngineStarted { pid, boot, .. } => {
                 self.engine = Some(*pid);
-                self.idle = true;
+                (self.idle, self.handed_over) = (true, false);
                 self.boot.clone_from(boot);
                 self.stopped = None;
                 self.closed = false;
@@ -264,7 +267,7 @@ impl State {
                 self.engine = None;
                 self.stopped = Some(*reason);
             }
-            Event::HandedOver { .. } => self.engine = None,
+            Event::HandedOver { .. } => (self.engine, self.handed_over) = (None, true),
             Event::Finding { finding, .. } => {
                 self.findings.insert((finding.check.clone(), finding.target.clone()), finding.clone());
             }

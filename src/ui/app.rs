@@ -6,7 +6,7 @@ use crossterm::event::KeyEvent;
 use jiff::Timestamp;
 use ratatui::Frame;
 
-use super::desk::{Command, Told};
+use super::desk::{Command, Told, Trouble};
 use super::keymap::{self, Action, Context};
 use super::popup::Popup;
 use super::preflight::Preflight;
@@ -390,6 +390,10 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             }
             Vec::new()
         }
+        Told::Warning(text) => {
+            model.popups.push(Popup::trouble("Before you leave", &Trouble::new(text)));
+            Vec::new()
+        }
         Told::Alone => {
             // It has ended since: one is started, after asking for what it needs.
             model.review.living = false;
@@ -401,6 +405,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             model.dirty = run::log_arrived(model, ticket, window) || dirty;
             Vec::new()
         }
+        Told::Events { ticket, read } => run::events_arrived(model, ticket, &read),
+        Told::History(history) => run::history_arrived(model, *history),
         Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
     }
 }

@@ -142,6 +142,13 @@ pub enum Command {
     ReadLog(LogRequest),
     /// Looks for a text in a log. Answered by [`Told::LogFound`].
     SearchLog(LogSearch),
+    /// Reads events of an attempt. Answered by [`Told::Events`].
+    ReadEvents(EventsRequest),
+    /// Reads how long past runs beside this one took. Answered by [`Told::History`].
+    LoadHistory {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// Opens a shell where a step works; the shell suspends the screen and calls [`Desk::shell`].
     Shell(ShellRequest),
     /// Puts a text on the terminal's clipboard (OSC 52); the shell does this itself.
@@ -178,6 +185,26 @@ pub struct LogRequest {
     pub lines: usize,
     /// Carried back, so that an overtaken answer is recognised.
     pub ticket: u64,
+}
+
+/// Which events of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsRequest {
+    /// The file.
+    pub path: PathBuf,
+    /// Where what is not known yet begins.
+    pub from: u64,
+    /// Carried back, so that an overtaken answer is recognised.
+    pub ticket: u64,
+}
+
+/// Events of an attempt.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventsRead {
+    /// The events.
+    pub told: Vec<crate::run::detail::Told>,
+    /// Where what is not known yet begins now.
+    pub next: u64,
 }
 
 /// A search in a log.
@@ -392,6 +419,8 @@ pub enum Told {
     Attached(Result<Client, Trouble>),
     /// The site has no engine to be joined.
     Alone,
+    /// Something that must be known before the operator leaves: that the run would end with the login, and what helps.
+    Warning(String),
     /// A window of a log.
     Log {
         /// The request's ticket.
@@ -399,6 +428,15 @@ pub enum Told {
         /// What stands there.
         window: Result<LogWindow, Trouble>,
     },
+    /// Events of an attempt.
+    Events {
+        /// The request's ticket.
+        ticket: u64,
+        /// What was read; nothing where there is no such file.
+        read: EventsRead,
+    },
+    /// How long past runs took.
+    History(Box<crate::run::expect::History>),
     /// A search in a log ended.
     LogFound {
         /// The search's ticket.

@@ -1,10 +1,11 @@
 //! The run: phases and steps, the log of one of them, what an operator asks of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::app::{Model, Screen};
-use super::desk::{Command, LogWindow, Trouble};
+use super::desk::{Command, EventsRead, LogWindow, Trouble};
+use super::detail_pane::{DetailPane, View};
 use super::keymap::Context;
 use super::log_pane::LogPane;
 use super::popup::Popup;
@@ -13,6 +14,7 @@ use crate::engine::client::{Update, log_path};
 use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::PlanPhase;
 use crate::run::event::{Event, Failure, Outcome, Progress, Recorded, StopReason};
+use crate::run::expect::History;
 use crate::run::machine::{self, Selection};
 use crate::run::state::{PhaseState, State};
 
@@ -58,6 +60,10 @@ pub struct Run {
     pub log_first: bool,
     /// The log.
     pub log: LogPane,
+    /// What the step does in detail.
+    pub detail: DetailPane,
+    /// How long past runs took.
+    pub history: History,
     /// The attempt shown, where it is not the last.
     pub attempt: Option<u32>,
     /// Whether the log has the whole screen.
@@ -152,6 +158,12 @@ impl Run {
         !self.log_first && self.failure().is_some()
     }
 
+    /// Whether what the step does in detail stands below its log, where there is room.
+    #[must_use]
+    pub fn splits(&self) -> bool {
+        !self.full && self.detail.shown() == View::Log && self.detail.has_work() && !self.shows_failure()
+    }
+
     /// The lines of the list: all phases, and the steps of the one under the cursor and of those that run.
     #[must_use]
     pub fn places(&self) -> Vec<Place> {
@@ -224,8 +236,8 @@ pub fn engine(command: machine::Command) -> Command {
 pub fn joined(model: &mut Model, folder: PathBuf) -> Vec<Command> {
     model.busy = None;
     model.screen = Screen::Run;
-    model.run = Some(Run { folder, auto: true, log: LogPane::new(), ..Run::default() });
-    Vec::new()
+    model.run = Some(Run { folder: folder.clone(), auto: true, log: LogPane::new(), ..Run::default() });
+    vec![Command::LoadHistory { run: folder }]
 }
 
 /// The engine tells something.
@@ -278,6 +290,11 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 commands.push(Command::Notify(reason.clone()));
             }
             run.ended = Some(reason);
+            if run.state.as_ref().is_some_and(|state| state.handed_over) {
+                // The next engine is about to begin: this screen goes on with it.
+                model.review.living = true;
+                commands.extend(review::open_run(model, false));
+            }
         }
     }
     // While the history comes in, no log is worth reading.
@@ -360,22 +377,63 @@ pub fn refresh_log(model: &mut Model, again: bool) -> Vec<Command> {
             let running = run.state.as_ref().and_then(|state| state.step(&step)).is_some_and(|record| record.is_running());
             let of = (step, attempt);
             let ended = run.log.of.as_ref() == Some(&of) && !running && run.log.window.size == 0;
+            run.detail.show(Some(of.clone()), &path);
             run.log.show(Some(of), path);
             if running || ended {
                 run.log.grown();
+                run.detail.grown();
             }
         }
-        None => run.log.show(None, PathBuf::new()),
+        None => {
+            run.detail.show(None, Path::new(""));
+            run.log.show(None, PathBuf::new());
+        }
     }
     if again {
         run.log.again();
     }
-    run.log.request(rows).into_iter().collect()
+    run.log.request(rows).into_iter().chain(run.detail.request()).collect()
 }
 
 /// A window of a log came; whether it changed what is shown.
 pub fn log_arrived(model: &mut Model, ticket: u64, window: Result<LogWindow, Trouble>) -> bool {
     model.run.as_mut().is_some_and(|run| run.log.arrived(ticket, window.map_err(|trouble| trouble.message)))
+}
+
+/// Events of an attempt came.
+pub fn events_arrived(model: &mut Model, ticket: u64, read: &EventsRead) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    if run.detail.arrived(ticket, read) {
+        model.dirty = true;
+    }
+    run.detail.request().into_iter().collect()
+}
+
+/// It is known how long past runs took.
+pub fn history_arrived(model: &mut Model, history: History) -> Vec<Command> {
+    if let Some(run) = &mut model.run {
+        run.history = history;
+        model.dirty = true;
+    }
+    Vec::new()
+}
+
+/// Goes to the place in the log where the failing cell's failure is printed.
+pub fn to_failure(model: &mut Model) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let Some((row, host, cell)) = run.detail.details.failing() else {
+        model.say("No task of this attempt has failed");
+        return Vec::new();
+    };
+    let said = format!("{} on {host}", row.name);
+    let (offset, begins) = cell.printed.clone().unwrap_or((0, format!("[{host}")));
+    run.log_first = true;
+    run.focus = Focus::Log;
+    run.detail.view = View::Log;
+    run.log.needle = begins;
+    let command = run.log.search_from(offset.saturating_sub(1));
+    model.say(said);
+    command.into_iter().collect()
 }
 
 /// A search in a log ended.

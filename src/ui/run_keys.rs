@@ -2,6 +2,7 @@
 
 use super::app::{Model, Screen};
 use super::desk::Command;
+use super::detail_pane::View;
 use super::failure;
 use super::keymap::Action;
 use super::popup::{EntryFor, Popup, Then};
@@ -16,6 +17,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     let rows = layout::log_rows(model);
     let Some(run) = &mut model.run else { return Vec::new() };
     let page = rows.saturating_sub(1).max(1);
+    if run.detail.shown() != View::Log && !run.full && !run.shows_failure() && scroll_detail(run, action, page) {
+        model.dirty = true;
+        return Vec::new();
+    }
     let scrolls = run.full || run.focus == Focus::Log;
     match action {
         Action::ScrollUp => run.log.up(1),
@@ -41,12 +46,39 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
                 run.attempt = Some(next);
             }
         }
+        Action::Turn => {
+            run.detail.turn();
+            run.log_first |= run.shows_failure();
+        }
+        Action::ToFailure => return super::run::to_failure(model),
         Action::Copy => return copy(model),
+        Action::CopyRemedy => return copy_remedy(model),
         Action::Back if run.full => run.full = false,
         _ => return steer(model, action),
     }
     let resized = matches!(action, Action::Full | Action::Back);
     refresh_log(model, resized)
+}
+
+/// Scrolls what the step does in detail; whether the key is one that scrolls. Tasks are read from their end, the rest from its beginning.
+fn scroll_detail(run: &mut Run, action: Action, page: usize) -> bool {
+    let focus = run.focus == Focus::Log;
+    let from_end = run.detail.shown() == View::Work && !run.detail.details.tasks.is_empty();
+    let (up, lines) = match action {
+        Action::ScrollUp => (true, 1),
+        Action::ScrollDown => (false, 1),
+        Action::Up if focus => (true, 1),
+        Action::Down if focus => (false, 1),
+        Action::PageUp => (true, page),
+        Action::PageDown => (false, page),
+        Action::Home => (true, usize::MAX),
+        Action::Follow | Action::End => (false, usize::MAX),
+        _ => return false,
+    };
+    let most = run.detail.details.tasks.len().max(run.detail.details.resources.len()).max(200);
+    let scrolled = run.detail.scrolled;
+    run.detail.scrolled = if up == from_end { scrolled.saturating_add(lines).min(most) } else { scrolled.saturating_sub(lines) };
+    true
 }
 
 /// Whether a key does something as things stand: others are not offered below the screen.
@@ -74,9 +106,23 @@ pub fn useful(run: &Run, action: Action) -> bool {
         }
         Action::Enter => asked || matches!(run.focus, Focus::Failure(_)),
         Action::Full | Action::Search | Action::Wrap | Action::Copy => log && (run.full || run.log_first || !failed),
+        Action::CopyRemedy => run.failure().is_some_and(|(_, failure)| failure.diagnoses.iter().any(|hit| !hit.commands.is_empty())),
+        Action::Turn => run.detail.has_work() || run.detail.has_cluster(),
+        Action::ToFailure => run.detail.details.failing().is_some(),
         Action::Follow => log && !run.log.follow,
         _ => true,
     }
+}
+
+fn copy_remedy(model: &mut Model) -> Vec<Command> {
+    let failure = model.run.as_ref().and_then(|run| run.failure()).map(|(_, failure)| failure);
+    let commands = failure.and_then(|failure| failure.diagnoses.into_iter().find(|hit| !hit.commands.is_empty())).map(|hit| hit.commands);
+    let Some(commands) = commands else {
+        model.say("No commands are known that would help");
+        return Vec::new();
+    };
+    model.say("Copied to the terminal's clipboard, where the terminal allows it");
+    vec![Command::Copy(commands.join("\n") + "\n")]
 }
 
 fn copy(model: &mut Model) -> Vec<Command> {

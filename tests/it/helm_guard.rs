@@ -34,6 +34,7 @@ impl Cluster {
         let argv = ["bash", "-c", script].map(str::to_owned).to_vec();
         let env = BTreeMap::from([("V3_STATE".to_owned(), self.place.path("state").display().to_string())]);
         let spec = AttemptSpec {
+            cluster: None,
             dir: self.place.path(&format!("attempt{}", self.attempts)),
             lock: self.place.path("runner.lock"),
             commands: vec![CommandSpec { argv, dir: None, env, reading: Reading::Plain, shown: None }],

@@ -214,3 +214,29 @@ fn a_playbook_that_failed_is_retried_from_the_screen() {
     drop(terminal);
     node.is("wireguard", "done");
 }
+
+#[test]
+fn a_terminal_that_hangs_up_during_a_playbook_ends_nothing() {
+    if let Some((name, reason)) = cannot() {
+        skip!(name, reason);
+    }
+    let node = Node::ready();
+    node.run(&["check", "--accept-host-keys"]).expect(0);
+    node.run(&["run", "--yes", "--to", "prepare"]).expect(0);
+    let words = [INSTALLED, "run", "--yes", "--plain", "--only", "update-nodes", "--site", "/home/ubuntu/site.toml"];
+    let mut terminal = Terminal::start(node.lab.in_terminal(&words), 100, 30);
+    terminal.until_within(LONG, "the playbook at work", |screen| screen.contains("TASK ["));
+    // Closing the terminal: everything in its session is hung up.
+    drop(terminal);
+    let status = node.status();
+    assert_eq!((status["state"].as_str(), status["engine"]["working"].as_bool()), (Some("running"), Some(true)), "{status}");
+    // Whoever attaches sees all of it, and how it ends.
+    let watched = node.run(&["attach", "--json"]).expect(0);
+    let kinds: Vec<String> =
+        watched.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((kinds[0].as_str(), kinds.last().unwrap().as_str()), ("run_opened", "engine_stopped"), "{kinds:?}");
+    node.is("update-nodes", "done");
+    let log = node.run(&["logs", "update-nodes"]).expect(0);
+    assert!(log.out.contains("PLAY RECAP"), "{}", log.out);
+    assert_eq!(log.out.matches("PLAY RECAP").count(), 1, "it was carried out once");
+}

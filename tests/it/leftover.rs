@@ -111,12 +111,12 @@ fn a_runner_killed_alone_says_that_its_child_is_still_at_work_and_the_retry_ends
 fn a_reboot_of_the_deployment_node_is_recognised() {
     let stage = Stage::new();
     let mut hold = crate::stage::Hold::new(&stage.place, "");
-    let mut engine = stage.rehearsal(&[]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut viewer = stage.rehearsal(&[]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
     let step = hold.arrived();
     stage.unanswered();
     let holder: Holder = read_holder(&stage.site().join("runner.lock")).unwrap();
-    engine.kill().unwrap();
-    engine.wait().unwrap();
+    signal(stage.engine().unwrap(), Signal::KILL);
+    viewer.wait().unwrap();
     signal(i32::try_from(holder.pid).unwrap(), Signal::KILL);
     signal(step, Signal::KILL);
     wait_for_lock(&stage.site().join("runner.lock"));

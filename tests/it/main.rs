@@ -23,6 +23,7 @@ mod callback;
 mod crash;
 mod crash_matrix;
 mod docs;
+mod engine;
 mod faults;
 mod harness;
 mod helm_guard;

@@ -33,6 +33,7 @@ impl Attempt {
             secrets: Vec::new(),
             remove: Vec::new(),
             known_issues: None,
+            cluster: None,
         };
         Self { place, spec }
     }
