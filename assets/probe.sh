@@ -13,7 +13,7 @@ block() { sed "s/^/$marker $1|/" | head -c "${2:-65536}"; echo; }
 have() { command -v "$1" >/dev/null 2>&1; }
 root() { if [ "$elevate" = yes ]; then sudo -n "$@"; else "$@"; fi; }
 # Whether a process of this name runs. The kernel keeps 15 characters of a name.
-runs() { case "$processes" in *"/$1/"*) return 0 ;; *) return 1 ;; esac; }
+runs() { case "$newline$processes$newline" in *"$newline$1$newline"*) return 0 ;; *) return 1 ;; esac; }
 limited() { if have timeout; then timeout "$@"; else shift; "$@"; fi; }
 
 remote() { # CHECK SUDO COMMAND
@@ -356,7 +356,9 @@ probe() {
   echo
   put begin 1
   put now "$(date +%s.%N)"
-  processes=/$(cat /proc/[0-9]*/comm 2>/dev/null | sort -u | tr '\n' /)
+  newline="
+"
+  processes=$(cat /proc/[0-9]*/comm 2>/dev/null | sort -u)
   sudo_facts
   system_facts
   disk_facts

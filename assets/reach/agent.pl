@@ -4,7 +4,7 @@ use Socket;
 use Errno qw(EINPROGRESS EADDRINUSE EADDRNOTAVAIL EACCES EAGAIN ECONNREFUSED ECONNRESET ETIMEDOUT);
 use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
 my ($mark, $address, $life, $wanted) = @ARGV;
-my $size = 8192;
+my $size = 4096;
 my $out = "";
 sub put { $out .= "$mark $_[0]=$_[1]\n" }
 sub flush { while (length $out) { my $n = syswrite(STDOUT, $out); exit 0 unless defined $n; substr($out, 0, $n) = "" } }
@@ -81,13 +81,13 @@ while (now() < $end) {
   my $soon = $end;
   for my $number (keys %try) {
     my $one = $try{$number};
-    if ($now - $one->{begun} >= $patience) { done($number, $one->{kind} eq "m" && $one->{open} ? "stalled " . pmtu($one->{s}) : "silent"); next }
+    if ($now - $one->{begun} >= $patience * ($one->{open} ? 2 : 1)) { done($number, $one->{kind} eq "m" && $one->{open} ? "stalled " . pmtu($one->{s}) : "silent"); next }
     if ($one->{kind} eq "u" && $now >= $one->{next}) {
       $one->{sent}++;
       $one->{next} = $now + 0.15 * 2 ** $one->{sent};
       if (!defined send($one->{s}, $mark, 0) && !$!{EAGAIN}) { done($number, failed($! + 0)); next }
     }
-    for ($one->{begun} + $patience, $one->{kind} eq "u" ? $one->{next} : $end) { $soon = $_ if $_ < $soon }
+    for ($one->{begun} + $patience * ($one->{open} ? 2 : 1), $one->{kind} eq "u" ? $one->{next} : $end) { $soon = $_ if $_ < $soon }
   }
   if (!$ended && !%try && !@wait) { put("paths", "done"); $ended = 1 }
   flush();

@@ -2,7 +2,7 @@
 # Answers on stdout; commands on stdin: "go SECONDS ID:KIND:ADDRESS:PORT ...". Ends when stdin does, or when its time is up.
 import errno, os, select, socket, sys, time
 mark, address, life, wanted = sys.argv[1:5]
-size = 8192
+size = 4096
 out = []
 
 def put(key, value):
@@ -129,7 +129,7 @@ def advance(number, one):
             elif one["kind"] == "t":
                 done(number, "open %d" % took)
             else:
-                one["open"], one["begun"], one["left"] = True, now, patience
+                one["open"], one["begun"], one["left"] = True, now, patience * 2
                 one["data"] = b"x" * size
         if one["kind"] == "m" and number in tries:
             if one["data"]:

@@ -30,12 +30,20 @@ with_nc() {
   # nc of different origins listen in different ways, and none echoes: what it cannot prove is said to be unknown.
   put tool nc
   put ready 1
+  (
+    sleep "$life" &
+    clock=$!
+    trap 'kill "$clock"' TERM
+    wait "$clock" && kill "$$"
+  ) >/dev/null 2>&1 </dev/null &
+  guard=$!
   while IFS= read -r line; do
     # shellcheck disable=SC2086
     set -- $line
     if [ "${1:-}" != go ]; then continue; fi
     patience=$2
     shift 2
+    tries=""
     for word in "$@"; do
       old=$IFS
       IFS=:
@@ -43,10 +51,13 @@ with_nc() {
       set -- $word
       IFS=$old
       try_with_nc "$1" "$2" "$3" "$4" "$patience" &
+      tries="$tries $!"
     done
-    wait
+    # shellcheck disable=SC2086
+    wait $tries
     put paths "done"
   done
+  kill "$guard" 2>/dev/null
 }
 
 reach() {
@@ -72,3 +83,5 @@ reach() {
 
 echo
 reach
+# Whatever else may come on stdin, nothing waits for it.
+exit 0

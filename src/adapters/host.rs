@@ -280,6 +280,8 @@ fn listeners(raw: &Raw<'_>) -> Option<Vec<Listener>> {
             .flat_map(|(key, protocol)| raw.lines(key).iter().filter_map(move |line| kernel_socket(line, protocol)))
             .collect(),
     };
+    // What the preflight itself listens with, at the same time, is gone when anybody else comes.
+    found.retain(|one| one.process.as_deref() != Some(super::reach::AGENT));
     found.sort();
     found.dedup();
     Some(found)

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer, WayOut, WayOutcome};
 
+mod views;
+
 /// How much of a web page is read, bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
@@ -24,14 +26,15 @@ pub(crate) const USER_AGENT: &str = concat!("mosip-setup/", env!("CARGO_PKG_VERS
 /// Where DNS is configured.
 const HOSTS_FILE: &str = "/etc/hosts";
 
-/// Asks the configured servers for the IPv4 addresses of a name, past every cache of our own, and `/etc/hosts` beside them.
-pub async fn addresses(name: &str, limit: Duration) -> DnsAnswer {
+/// Asks the configured servers for the IPv4 addresses of a name, past every cache of our own, and `/etc/hosts` beside them. Where the
+/// answer lacks the address expected, asks further, to tell why; that takes at most the same time once more.
+pub async fn addresses(name: &str, expected: Option<IpAddr>, limit: Duration) -> DnsAnswer {
     let hosts_file = std::fs::read_to_string(HOSTS_FILE).map(|text| in_hosts_file(&text, name)).unwrap_or_default();
     match hickory_resolver::system_conf::read_system_conf() {
-        Ok((config, options)) => addresses_from(config, options, hosts_file, name, limit).await,
+        Ok((config, options)) => addresses_from(config, options, views::Outside::default(), hosts_file, name, expected, limit).await,
         Err(error) => {
-            let reason = format!("/etc/resolv.conf cannot be used: {error}");
-            DnsAnswer { outcome: DnsOutcome::Failed(reason), hosts_file, servers: Vec::new() }
+            let outcome = DnsOutcome::Failed(format!("/etc/resolv.conf cannot be used: {error}"));
+            DnsAnswer { outcome, hosts_file, servers: Vec::new(), alias: None, elsewhere: None, invented: Vec::new() }
         }
     }
 }
@@ -40,8 +43,10 @@ pub async fn addresses(name: &str, limit: Duration) -> DnsAnswer {
 async fn addresses_from(
     config: ResolverConfig,
     mut options: ResolverOpts,
+    outside: views::Outside,
     hosts_file: Vec<IpAddr>,
     name: &str,
+    expected: Option<IpAddr>,
     limit: Duration,
 ) -> DnsAnswer {
     let servers: Vec<String> = config.name_servers().iter().map(|server| server.ip.to_string()).collect();
@@ -49,25 +54,36 @@ async fn addresses_from(
     options.use_hosts_file = ResolveHosts::Never;
     options.timeout = limit / 3;
     options.attempts = 2;
-    let outcome = match tokio::time::timeout(limit, look_up(config, options, name)).await {
+    let outcome = match tokio::time::timeout(limit, look_up(config.clone(), options.clone(), name)).await {
         Ok(outcome) => outcome,
         Err(_) => DnsOutcome::Timeout,
     };
-    DnsAnswer { outcome, hosts_file, servers }
+    let mut answer = DnsAnswer { outcome, hosts_file, servers, alias: None, elsewhere: None, invented: Vec::new() };
+    let right = |wanted: IpAddr| matches!(&answer.outcome, DnsOutcome::Addresses { addresses, .. } if addresses.contains(&wanted));
+    let told = matches!(answer.outcome, DnsOutcome::Addresses { .. } | DnsOutcome::NoSuchName | DnsOutcome::NoAddress);
+    if told && expected.is_some_and(|wanted| !right(wanted)) {
+        // A firewall may keep the others from answering: half of the time, and no more.
+        let more = views::explain((&config, &options), outside, name, &answer.outcome, limit / 2).await;
+        (answer.alias, answer.elsewhere, answer.invented) = (more.alias, more.elsewhere, more.invented);
+    }
+    answer
+}
+
+/// A resolver that asks these servers, and the name with a final dot: search domains would make a wrong name look right.
+fn resolver(config: ResolverConfig, options: ResolverOpts, name: &str) -> Result<(TokioResolver, Name), DnsOutcome> {
+    if config.name_servers().is_empty() {
+        return Err(DnsOutcome::Failed("/etc/resolv.conf names no server".to_owned()));
+    }
+    let full = Name::from_ascii(format!("{}.", name.trim_end_matches('.')))
+        .map_err(|_| DnsOutcome::Failed(format!("'{name}' is not a DNS name")))?;
+    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build();
+    resolver.map(|resolver| (resolver, full)).map_err(|error| DnsOutcome::Failed(error.to_string()))
 }
 
 async fn look_up(config: ResolverConfig, options: ResolverOpts, name: &str) -> DnsOutcome {
-    if config.name_servers().is_empty() {
-        return DnsOutcome::Failed("/etc/resolv.conf names no server".to_owned());
-    }
-    // A final dot keeps search domains out: they would make a wrong name look right.
-    let Ok(full) = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))) else {
-        return DnsOutcome::Failed(format!("'{name}' is not a DNS name"));
-    };
-    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build();
-    let resolver = match resolver {
-        Ok(resolver) => resolver,
-        Err(error) => return DnsOutcome::Failed(error.to_string()),
+    let (resolver, full) = match resolver(config, options, name) {
+        Ok(ready) => ready,
+        Err(outcome) => return outcome,
     };
     match resolver.lookup(full, RecordType::A).await {
         Ok(found) => {
@@ -309,7 +325,7 @@ mod tests {
         let mut connection = ConnectionConfig::udp();
         connection.port = port;
         let config = ResolverConfig::from_name_servers(vec![NameServerConfig::new("127.0.0.1".parse().unwrap(), true, vec![connection])]);
-        let answer = addresses_from(config, ResolverOpts::default(), Vec::new(), name, SHORT).await;
+        let answer = addresses_from(config, ResolverOpts::default(), views::Outside::default(), Vec::new(), name, None, SHORT).await;
         serving.abort();
         answer.outcome
     }

@@ -15,6 +15,9 @@ const SCRIPT: &str = include_str!("../../assets/reach/agent.sh");
 const PYTHON: &str = include_str!("../../assets/reach/agent.py");
 const PERL: &str = include_str!("../../assets/reach/agent.pl");
 
+/// The name of an agent's process, as `ss` shows it.
+pub const AGENT: &str = "mosip-preflight";
+
 /// Seconds after which listeners end by themselves. They end at once when the connection does; this is for the case that nobody tells them.
 pub const LIFE_SECONDS: u32 = 60;
 
@@ -22,7 +25,7 @@ pub const LIFE_SECONDS: u32 = 60;
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bytes sent to see whether large packets pass: more than fit in one, whatever the network.
-const LARGE: usize = 8192;
+const LARGE: usize = 4096;
 
 /// How much of an agent's answer is read, bytes.
 pub const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -198,11 +201,187 @@ async fn large(address: Ipv4Addr, port: u16) -> PathAnswer {
         stream.write_all(&[b'x'; LARGE]).await?;
         stream.read(&mut byte).await
     };
-    let exchanged = tokio::time::timeout(PATIENCE, exchange).await;
+    let exchanged = tokio::time::timeout(PATIENCE * 2, exchange).await;
     let size = rustix::net::sockopt::ip_mtu(&stream).unwrap_or(0);
     match exchanged {
         Err(_) => PathAnswer::Stalled(size),
         Ok(Ok(1)) => PathAnswer::Mtu(size),
         Ok(_) => PathAnswer::Untried("what listens there is not ours".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+    fn free_port() -> u16 {
+        std::net::TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    fn target(what: What) -> ReachTarget {
+        ReachTarget { to: "vm1".parse().unwrap(), address: LOCAL, what }
+    }
+
+    /// A folder with links to these programs, and nothing else on PATH.
+    fn only(programs: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for program in programs {
+            // Whoever has another Python in front of the system's may have a script there that needs more than we leave.
+            let system = std::path::Path::new("/usr/bin").join(program);
+            if let Some(found) = if system.exists() { Some(system) } else { which::which(program).ok() } {
+                std::os::unix::fs::symlink(found, folder.path().join(program)).unwrap();
+            }
+        }
+        folder
+    }
+
+    /// Runs the script with these programs, lets it try targets, and gives all it said; whether it ended by itself.
+    fn played(script: &str, path: Option<&std::path::Path>, targets: &[ReachTarget], wait: bool) -> Vec<Said> {
+        let mut command = Command::new(which::which("sh").unwrap());
+        command.arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        if let Some(path) = path {
+            command.env_clear().env("PATH", path);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(script.as_bytes()).unwrap();
+        input.flush().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (mut reader, mut all) = (Reader::default(), Vec::new());
+        let mut until = |wanted: &Said, all: &mut Vec<Said>| {
+            let mut line = Vec::new();
+            while !all.contains(wanted) && output.read_until(b'\n', &mut line).unwrap() > 0 {
+                all.extend(reader.take("MX", &line));
+                line.clear();
+            }
+        };
+        until(&Said::Ready, &mut all);
+        if !targets.is_empty() {
+            input.write_all(order(targets.iter().enumerate()).as_bytes()).unwrap();
+            until(&Said::Done, &mut all);
+        }
+        if !wait {
+            drop(input);
+        }
+        // Its end closes the pipe.
+        let mut rest = Vec::new();
+        output.read_to_end(&mut rest).unwrap();
+        let _ = child.wait().unwrap();
+        all
+    }
+
+    fn without_system_folders(script: &str) -> String {
+        script.replace(":/usr/local/sbin:/usr/sbin:/sbin", "").replace("/usr/bin/python3 python3", "python3")
+    }
+
+    #[test]
+    fn each_program_listens_echoes_and_tries() {
+        for program in ["python3", "perl"] {
+            if which::which(program).is_err() {
+                continue;
+            }
+            let (tcp, udp, taken) = (free_port(), free_port(), std::net::TcpListener::bind((LOCAL, 0)).unwrap());
+            let taken = taken.local_addr().map(|place| (taken, place.port())).unwrap();
+            let folder = only(&["sh", "id", "date", program]);
+            let listen = [(Protocol::Tcp, tcp), (Protocol::Tcp, taken.1), (Protocol::Udp, udp)];
+            let script = without_system_folders(&script("MX", LOCAL, &listen, 20));
+            let closed = free_port();
+            let targets = [
+                target(What::Port(Protocol::Tcp, tcp)),
+                target(What::Port(Protocol::Udp, udp)),
+                target(What::Mtu(tcp)),
+                target(What::Port(Protocol::Tcp, closed)),
+                target(What::Port(Protocol::Udp, closed)),
+            ];
+            let said = played(&script, Some(folder.path()), &targets, false);
+            assert_eq!(said[0], Said::Tool(Some(program.into())));
+            assert!(said.contains(&Said::Listen(Protocol::Tcp, tcp, ListenState::Bound)), "{program}: {said:?}");
+            assert!(said.contains(&Said::Listen(Protocol::Udp, udp, ListenState::Bound)), "{program}: {said:?}");
+            assert!(
+                said.iter().any(|one| matches!(one, Said::Listen(_, port, ListenState::Busy(_)) if *port == taken.1)),
+                "{program}: {said:?}"
+            );
+            assert!(said.iter().any(|one| matches!(one, Said::Path(0, PathAnswer::Open(_)))), "{program}: {said:?}");
+            assert!(said.iter().any(|one| matches!(one, Said::Path(1, PathAnswer::Open(_)))), "{program}: {said:?}");
+            assert!(said.iter().any(|one| matches!(one, Said::Path(2, PathAnswer::Mtu(size)) if *size > 1000)), "{program}: {said:?}");
+            assert!(said.contains(&Said::Path(3, PathAnswer::Refused)) && said.contains(&Said::Path(4, PathAnswer::Refused)), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn listeners_end_when_their_time_is_up_although_nobody_tells_them() {
+        for program in ["python3", "perl"].into_iter().filter(|program| which::which(program).is_ok()) {
+            let port = free_port();
+            let folder = only(&["sh", "id", "date", program]);
+            let script = without_system_folders(&script("MX", LOCAL, &[(Protocol::Tcp, port)], 1));
+            // stdin stays open: only their own clock can end them.
+            let said = played(&script, Some(folder.path()), &[], true);
+            assert!(said.contains(&Said::Listen(Protocol::Tcp, port, ListenState::Bound)), "{program}: {said:?}");
+            assert!(std::net::TcpStream::connect((LOCAL, port)).is_err(), "{program} is still there");
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_run_gives_way_and_none_is_said() {
+        let script = without_system_folders(&script("MX", LOCAL, &[], 5));
+        let broken = only(&["sh", "id", "date", "perl"]);
+        let program = broken.path().join("python3");
+        std::fs::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let said = played(&script, Some(broken.path()), &[], false);
+        assert_eq!(said, [Said::Tool(Some("python3".into())), Said::Tool(Some("perl".into())), Said::Ready]);
+        let nothing = only(&["sh", "id", "date"]);
+        assert_eq!(played(&script, Some(nothing.path()), &[], false), [Said::Tool(None), Said::Ready]);
+        // nc tries TCP, and says that it cannot do more.
+        let netcat = only(&["sh", "id", "date"]);
+        let program = netcat.path().join("nc");
+        std::fs::write(&program, "#!/bin/sh\ntest \"$5\" = 443\n").unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let targets = [443, 80].map(|port| target(What::Port(Protocol::Tcp, port)));
+        let udp = target(What::Port(Protocol::Udp, 53));
+        let said = played(&script, Some(netcat.path()), &[targets[0].clone(), targets[1].clone(), udp], false);
+        assert!(said.contains(&Said::Path(0, PathAnswer::Open(0))) && said.contains(&Said::Path(1, PathAnswer::Refused)), "{said:?}");
+        assert!(said.contains(&Said::Path(2, PathAnswer::Untried("nc cannot try UDP".into()))), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn this_machine_tries_too() {
+        let (tcp, udp) = (free_port(), free_port());
+        let script = script("MX", LOCAL, &[(Protocol::Tcp, tcp), (Protocol::Udp, udp)], 20);
+        let mut child = Command::new("sh").arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(script.as_bytes()).unwrap();
+        input.flush().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready") && output.read_line(&mut line).unwrap() > 0 {}
+        let tcp_answer = try_from_here("MX", &target(What::Port(Protocol::Tcp, tcp))).await;
+        let udp_answer = try_from_here("MX", &target(What::Port(Protocol::Udp, udp))).await;
+        let large = try_from_here("MX", &target(What::Mtu(tcp))).await;
+        drop(input);
+        child.wait().unwrap();
+        assert!(matches!(tcp_answer, PathAnswer::Open(_)) && matches!(udp_answer, PathAnswer::Open(_)), "{tcp_answer:?} {udp_answer:?}");
+        assert!(matches!(large, PathAnswer::Mtu(size) if size > 1000), "{large:?}");
+        assert_eq!(try_from_here("MX", &target(What::Port(Protocol::Tcp, tcp))).await, PathAnswer::Refused);
+    }
+
+    #[test]
+    fn answers_are_read_however_they_are_cut_and_noise_is_kept_apart() {
+        let mut reader = Reader::default();
+        assert_eq!(reader.take("MX", b"Welcome!\nbash: warning: setlocale\nMX list"), []);
+        assert_eq!(
+            reader.take("MX", b"en=u53 busy dnsmasq\nnoise MX ready=1\n"),
+            [Said::Listen(Protocol::Udp, 53, ListenState::Busy(Some("dnsmasq".into()))), Said::Ready,]
+        );
+        assert!(reader.noise.starts_with("Welcome!"));
+        assert_eq!(
+            reader.take("MX", b"MX path=3 unreachable No route to host\nMX path=x open 1\nMX path=4 mtu 1400\n"),
+            [Said::Path(3, PathAnswer::Unreachable("No route to host".into())), Said::Path(4, PathAnswer::Mtu(1400)),]
+        );
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ssh::{Canceller, Limits, Login, Output, open};
 use crate::install::facts::{LoginFailure, LoginFailureKind};
+use crate::install::jump::Jump;
 
 /// Logins at the same time: each costs processor time for its keys.
 const LOGINS_AT_ONCE: usize = 16;
@@ -37,11 +38,20 @@ pub struct Place {
     pub key: PathBuf,
     /// The site's known hosts.
     pub known_hosts: PathBuf,
+    /// The jump host that leads there.
+    pub jump: Option<Jump>,
 }
 
 impl Place {
     fn login(&self) -> Login<'_> {
-        Login { address: self.address, port: self.port, user: &self.user, key: &self.key, known_hosts: &self.known_hosts }
+        Login {
+            address: self.address,
+            port: self.port,
+            user: &self.user,
+            key: &self.key,
+            known_hosts: &self.known_hosts,
+            jump: self.jump.as_ref(),
+        }
     }
 }
 
@@ -267,7 +277,7 @@ fn serve(place: &Place, limits: &Limits, canceller: &Canceller, gate: &Gate, ord
         let _inside = gate.enter();
         open(&place.login(), limits, canceller)
     };
-    let (session, stream) = match opened {
+    let (session, stream, _tunnel) = match opened {
         Ok(opened) => opened,
         Err(failure) => {
             while let Ok(order) = orders.recv() {

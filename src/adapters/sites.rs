@@ -167,7 +167,16 @@ pub fn fresh(draft: &Draft, profile: &Profile) -> String {
         "\n# ---- Secrets: where each is found, never the secret itself: env:NAME, file:PATH (mode 0600) or prompt ----\n\n[secret]\n",
     );
     for field in profile.fields.iter().filter(|field| field.kind == FieldKind::Secret) {
-        comment(&mut text, &if field.required { format!("{} (needed)", field.label) } else { field.label.clone() });
+        // A condition that does not hold makes nothing needed.
+        let condition = field.when.as_ref().map(|when| (&when.field, when.is.as_deref().unwrap_or("given")));
+        comment(
+            &mut text,
+            &match (field.required, condition) {
+                (true, None) => format!("{} (needed)", field.label),
+                (true, Some((other, value))) => format!("{} (needed where {other} is {value})", field.label),
+                (false, _) => field.label.clone(),
+            },
+        );
         match draft.secrets.get(field.id.as_str()) {
             Some(reference) => text.push_str(&format!("{} = {}\n", field.id, toml::Value::String(reference.clone()))),
             None => text.push_str(&format!("# {} = \"file:~/.mosip-secrets/{}\"\n", field.id, field.id)),
@@ -372,7 +381,7 @@ fn machine_items(machine: &DraftMachine) -> Vec<(String, Item)> {
         ("roles".to_owned(), value(roles)),
         ("address".to_owned(), value(machine.address.as_str())),
     ];
-    for (key, text) in [("public_address", &machine.public_address), ("user", &machine.user)] {
+    for (key, text) in [("public_address", &machine.public_address), ("user", &machine.user), ("jump", &machine.jump)] {
         items.extend(text.as_deref().map(|text| (key.to_owned(), value(text))));
     }
     items

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use ssh2::{ErrorCode, MethodType, Session};
 
 use crate::install::facts::{HostKey, HostKeyAnswer, LoginFailure, LoginFailureKind};
+use crate::install::jump::Jump;
 
 use super::known_hosts::{self, KnownHosts, Trust};
+use super::tunnel::Tunnel;
 
 /// Where and how to log in.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Login<'a> {
     pub key: &'a Path,
     /// The site's known hosts.
     pub known_hosts: &'a Path,
+    /// The jump host that leads there.
+    pub jump: Option<&'a Jump>,
 }
 
 /// Limits of one session.
@@ -136,6 +140,8 @@ struct Connection {
     known: KnownHosts,
     /// When everything must be over.
     end: Instant,
+    /// The way there, where it leads through a jump host; it ends with the connection.
+    tunnel: Option<Tunnel>,
 }
 
 fn failure(kind: LoginFailureKind, detail: impl Into<String>) -> LoginFailure {
@@ -160,20 +166,31 @@ fn algorithms(kinds: &[&str]) -> String {
     list.join(",")
 }
 
-fn connect(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<Connection, LoginFailure> {
-    let end = Instant::now() + limits.total;
-    let place = SocketAddr::new(login.address, login.port);
+fn direct(place: SocketAddr, limits: &Limits) -> Result<TcpStream, LoginFailure> {
     let unreachable = |detail: String| failure(LoginFailureKind::NotReachable, detail);
-    let stream = TcpStream::connect_timeout(&place, limits.connect).map_err(|error| match error.kind() {
+    TcpStream::connect_timeout(&place, limits.connect).map_err(|error| match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => unreachable(format!(
             "{place} does not answer within {} s: the machine is down, or a firewall drops the packets",
             limits.connect.as_secs()
         )),
         ErrorKind::ConnectionRefused => {
-            unreachable(format!("{place} refuses the connection: the machine is up, no SSH server listens on port {}", login.port))
+            unreachable(format!("{place} refuses the connection: the machine is up, no SSH server listens on port {}", place.port()))
         }
         _ => unreachable(format!("{place} cannot be reached: {error}")),
-    })?;
+    })
+}
+
+fn connect(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<Connection, LoginFailure> {
+    let end = Instant::now() + limits.total;
+    let place = SocketAddr::new(login.address, login.port);
+    let (stream, mut tunnel) = match login.jump {
+        None => (direct(place, limits)?, None),
+        Some(jump) => {
+            let (stream, tunnel) = Tunnel::open(jump, login)
+                .map_err(|error| failure(LoginFailureKind::NotReachable, format!("ssh, for the jump host, cannot be started: {error}")))?;
+            (stream, Some(tunnel))
+        }
+    };
     let internal = |error: &dyn std::fmt::Display| failure(LoginFailureKind::NotSsh, format!("{place}: {error}"));
     let clone = || stream.try_clone().map_err(|error| internal(&error));
     let (for_watchdog, for_session) = (clone()?, clone()?);
@@ -187,6 +204,10 @@ fn connect(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<
     // A second later than the watchdog, which knows the difference between silence and a lost connection.
     session.set_timeout(u32::try_from(limits.login.as_millis()).unwrap_or(u32::MAX).saturating_add(1000));
     session.handshake().map_err(|error| {
+        // Where the way there has ended, its end says more than the silence after it.
+        if let Some(said) = tunnel.as_mut().and_then(Tunnel::end) {
+            return failure(LoginFailureKind::NotReachable, format!("{place} through the jump host: {said}"));
+        }
         if watchdog.fired() || error.code() == ErrorCode::Session(-9) {
             let seconds = limits.login.as_secs();
             return failure(
@@ -199,7 +220,7 @@ fn connect(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<
     })?;
     let key = session.host_key().and_then(|(blob, _)| known_hosts::host_key(blob));
     let key = key.ok_or_else(|| failure(LoginFailureKind::NotSsh, format!("{place} presents no host key that can be read")))?;
-    Ok(Connection { session, key, stream, watchdog, known, end })
+    Ok(Connection { session, key, stream, watchdog, known, end, tunnel })
 }
 
 /// Fetches a machine's host key and compares it with the site's known hosts; no login.
@@ -267,15 +288,19 @@ pub fn run_heard(
     }
 }
 
-/// Logs in; gives the session and its socket. From here on nothing watches over it but its user.
+/// Logs in; gives the session, its socket and what leads there. From here on nothing watches over it but its user.
 ///
 /// # Errors
 /// Whatever kept the login from succeeding, told apart by cause.
-pub(super) fn open(login: &Login<'_>, limits: &Limits, canceller: &Canceller) -> Result<(Session, TcpStream), LoginFailure> {
+pub(super) fn open(
+    login: &Login<'_>,
+    limits: &Limits,
+    canceller: &Canceller,
+) -> Result<(Session, TcpStream, Option<Tunnel>), LoginFailure> {
     let connection = connect(login, limits, canceller)?;
     trusted(&connection, login)?;
     authenticate(&connection, login)?;
-    Ok((connection.session, connection.stream))
+    Ok((connection.session, connection.stream, connection.tunnel))
 }
 
 fn trusted(connection: &Connection, login: &Login<'_>) -> Result<(), LoginFailure> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::run::detail::{Detail, ResourceState};
 use crate::run::event::Progress;
 
 /// How many lines that matter are kept.
@@ -24,6 +25,7 @@ pub struct Root {
     applying: bool,
     changed: bool,
     doing: String,
+    seen: Vec<Detail>,
 }
 
 impl Root {
@@ -47,7 +49,17 @@ impl Root {
         let resource = hook.and_then(|hook| hook.get("resource"));
         let address = text(resource.and_then(|resource| resource.get("addr")));
         let module = text(resource.and_then(|resource| resource.get("module")));
+        let action = text(hook.and_then(|hook| hook.get("action")));
         let mut shown = message;
+        let state = match kind.as_str() {
+            "apply_start" => Some(ResourceState::Running),
+            "apply_complete" => Some(ResourceState::Done),
+            "apply_errored" => Some(ResourceState::Failed),
+            _ => None,
+        };
+        if let Some(state) = state {
+            self.seen.push(Detail::Resource { address: address.clone(), module: module.clone(), action, state });
+        }
         match kind.as_str() {
             "planned_change" => self.planned_change(event, &shown),
             "apply_start" => {
@@ -97,6 +109,11 @@ impl Root {
             }
         }
         if matches!(action, "create" | "update" | "delete" | "replace") && !self.applying {
+            if !self.announced.contains(&address) {
+                let module = change.and_then(|change| change.get("resource")?.get("module")?.as_str()).unwrap_or_default().to_owned();
+                let (address, action) = (address.clone(), action.to_owned());
+                self.seen.push(Detail::Resource { address, module, action, state: ResourceState::Planned });
+            }
             self.announced.insert(address);
             self.planned = self.announced.len() as u64;
         }
@@ -115,6 +132,10 @@ impl Root {
             let place = if address.is_empty() { String::new() } else { format!("{address}: ") };
             let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
             let detail: String = detail.chars().take(500).collect();
+            self.seen.push(Detail::Reason {
+                address: address.to_owned(),
+                text: format!("{summary}: {detail}").trim_end_matches([' ', ':']).to_owned(),
+            });
             self.errors.push(format!("{place}{summary}: {detail}"));
         }
     }
@@ -138,6 +159,11 @@ impl Root {
             parts: self.modules.iter().map(part).collect(),
             ..Progress::default()
         })
+    }
+
+    /// What was understood in detail since the last call.
+    pub fn take_seen(&mut self) -> Vec<Detail> {
+        std::mem::take(&mut self.seen)
     }
 
     /// What the plan would destroy or replace.

@@ -164,6 +164,9 @@ pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, ou
         lines::summary(findings, out)?;
     } else {
         lines::all(findings, plan, out)?;
+        for said in request.checks().into_iter().filter_map(|check| crate::install::judge::sampling(check, plan)) {
+            writeln!(out, "{said}.")?;
+        }
     }
     out.flush()?;
     Ok(if watching.is_open() { DONE } else { BLOCKED })
@@ -260,18 +263,26 @@ fn record_ignore(place: &CheckPlace<'_>, check: &CheckId, target: &Target, reaso
 }
 
 async fn accept_host_keys(place: &CheckPlace<'_>, probe: &dyn Probe, out: &mut (dyn Write + Send)) -> Result<(), CheckError> {
-    let reports = host_keys::scan(place.plan, probe).await;
-    let accepted = host_keys::accept_new(place.plan, &reports, 22).map_err(|error| CheckError::State(error.to_string()))?;
-    if place.json {
-        return Ok(());
-    }
-    for report in &reports {
-        if let HostKeyAnswer::Unknown(key) = &report.answer {
-            writeln!(out, "recorded  {} ({})  {} {}", report.machine, report.address, key.kind, key.fingerprint)?;
+    let mut count = 0;
+    // What lies behind a jump host answers once the jump host's own key is recorded.
+    loop {
+        let reports = host_keys::scan(place.plan, probe).await;
+        let accepted = host_keys::accept_new(place.plan, &reports, 22).map_err(|error| state(&error))?;
+        if accepted.is_empty() {
+            break;
+        }
+        count += accepted.len();
+        for report in reports.iter().filter(|_| !place.json) {
+            if let HostKeyAnswer::Unknown(key) = &report.answer {
+                writeln!(out, "recorded  {} ({})  {} {}", report.machine, report.address, key.kind, key.fingerprint)?;
+            }
+        }
+        if !place.plan.machines.iter().any(|machine| machine.jump.is_some()) {
+            break;
         }
     }
-    if !accepted.is_empty() {
-        writeln!(out, "\n{} host keys recorded in {}.\n", accepted.len(), place.plan.known_hosts)?;
+    if count > 0 && !place.json {
+        writeln!(out, "\n{count} host keys recorded in {}.\n", place.plan.known_hosts)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::adapters::history;
 use crate::adapters::ignores;
 use crate::adapters::import;
 use crate::adapters::logout;
@@ -15,6 +16,7 @@ use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
 use crate::engine::attempt::is_locked;
+use crate::engine::attempt_events::{read_from, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::Client;
 use crate::engine::host_keys::{self, HostKeyReport};
@@ -31,7 +33,7 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Again, Command, Desk, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
+    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
     ShellRequest, SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
@@ -197,6 +199,17 @@ impl Desk for SetupDesk {
                 };
                 told.tell(Told::Log { ticket: request.ticket, window });
             })),
+            Command::ReadEvents(request) => drop(tokio::task::spawn_blocking(move || {
+                // A step without events has none to show.
+                let read = read_from(&request.path, request.from).map_or_else(
+                    |_| EventsRead { told: Vec::new(), next: request.from },
+                    |(lines, next)| EventsRead { told: told_in(&lines), next },
+                );
+                told.tell(Told::Events { ticket: request.ticket, read });
+            })),
+            Command::LoadHistory { run } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::History(Box::new(history::read(&run))));
+            })),
             Command::SearchLog(search) => drop(tokio::task::spawn_blocking(move || {
                 let found =
                     File::open(&search.path).and_then(|mut file| log_source::find(&mut file, &search.needle, search.from, search.forward));
@@ -207,16 +220,12 @@ impl Desk for SetupDesk {
     }
 
     fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()> {
-        use std::io::Write;
-        writeln!(std::io::stdout(), "{}\nLeave the shell with 'exit' or Ctrl-D; the run is as it was.", request.note)?;
-        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
-        let mut command = std::process::Command::new(shell);
-        // Values that name secrets are left out: a shell's environment is easily shown.
-        command.envs(request.env.iter().filter(|(_, value)| !value.contains("${secret.")));
-        if let Some(dir) = request.dir.as_ref().filter(|dir| Path::new(dir).is_dir()) {
-            command.current_dir(dir);
-        }
-        command.status().map(|_| ())
+        let secrets = request.secrets.then(|| {
+            let project = self.setup.project(&request.site)?;
+            self.setup.secrets(&project, &request.plan, &BTreeMap::new())
+        });
+        let secrets = secrets.transpose().map_err(std::io::Error::other)?;
+        super::shell::open(&request.plan, &request.step, secrets.as_ref())
     }
 }
 

@@ -53,7 +53,7 @@ pub fn to_json(plan: &Plan, files: &[Rendered]) -> Value {
     let step = |step: &PlanStep| {
         let commands: Vec<Value> =
             step.commands().iter().map(|line| json!({ "argv": line.argv, "dir": line.dir, "env": line.env })).collect();
-        json!({ "id": step.id, "title": step.title, "kind": step.action.kind(), "repeat": step.repeat, "commands": commands })
+        json!({ "id": step.id, "title": step.title, "kind": step.action.kind(), "repeat": step.repeat, "commands": commands, "remarks": step.remarks() })
     };
     let phases: Vec<Value> = plan
         .phases
@@ -96,6 +96,9 @@ fn to_text(plan: &Plan, files: &[Rendered], with_diff: bool) -> String {
                 let words: Vec<String> = line.argv.iter().map(|word| shell_quote(word)).collect();
                 let folder = line.dir.map(|folder| format!("cd {} && ", shell_quote(&folder))).unwrap_or_default();
                 text.push_str(&format!("        {folder}{}\n", words.join(" ")));
+            }
+            for line in step.remarks() {
+                text.push_str(&format!("        {line}\n"));
             }
             if let Action::Write { paths } = &step.action {
                 paths.iter().for_each(|path| text.push_str(&format!("        {path}\n")));

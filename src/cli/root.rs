@@ -12,7 +12,7 @@ use super::{attach, check, fetch, new, plan, profiles, rehearse, render, require
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
-use crate::engine::{background, rehearsal, runner};
+use crate::engine::{background, helm_guard, rehearsal, runner};
 use crate::exit::Exit;
 
 /// Installs MOSIP from one terminal: asks for the site, checks every machine, and drives Ansible, Terraform and Helm while you watch.
@@ -117,6 +117,7 @@ fn hidden(arguments: &[String]) -> Result<Option<Exit>, Report> {
             runtime.block_on(acme_hook::run(&challenge))?;
             Ok(Some(Exit::Done))
         }
+        Some(helm_guard::VERB) => std::process::exit(helm_guard::run(rest)?),
         Some(rehearsal::VERB) => {
             let (speed, path) =
                 (rest.first().and_then(|speed| speed.parse().ok()).unwrap_or(1.0), rest.get(1).map(String::as_str).unwrap_or_default());

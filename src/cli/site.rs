@@ -7,6 +7,7 @@ use serde_json::json;
 use super::common::{Common, Failure, print};
 use crate::adapters::project::ProjectError;
 use crate::exit::Exit;
+use crate::run::state::State;
 
 /// Looks at a site's answers.
 #[derive(Debug, Args)]
@@ -35,8 +36,16 @@ pub fn run(args: &SiteArgs, common: &Common) -> Result<Exit, Report> {
     };
     match project.plan() {
         Ok(_) if common.json => common.print_json(&json!({ "problems": [] })).map(|()| Exit::Done),
-        Ok(_) => {
+        Ok(plan) => {
             print(&format!("{}: all answers fit profile {}\n", project.open.path.display(), project.profile.id))?;
+            // What going on with a run would mean. A run that cannot be read is reported where it is gone on with.
+            if let Ok(setup) = common.setup()
+                && let Ok(folder) = project.state()
+                && let Ok(Some(found)) = setup.last_run(&folder)
+                && let Err(failure) = super::retry::announce(common, &State { plan, ..found.state })
+            {
+                return Ok(failure.exit);
+            }
             Ok(Exit::Done)
         }
         // A site without id has nothing to be planned for yet; its answers may be fine all the same.

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::kubectl::Look;
+use crate::install::helm::HelmSpec;
 use crate::install::profile::{Prompt, Terminal};
 use crate::run::event::{Failure, Outcome, Progress};
 
@@ -34,6 +36,9 @@ pub struct AttemptSpec {
     pub terminal: Terminal,
     /// Prompts answered.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded.
+    #[serde(default)]
+    pub helm: Option<HelmSpec>,
     /// Values to remove from everything that is kept.
     pub secrets: Vec<String>,
     /// Files to remove when the attempt has ended.
@@ -41,6 +46,9 @@ pub struct AttemptSpec {
     /// The operators' own catalogue of known failures; it need not exist.
     #[serde(default)]
     pub known_issues: Option<PathBuf>,
+    /// How the cluster is looked at that the commands work on; none: they work on none.
+    #[serde(default)]
+    pub cluster: Option<Look>,
 }
 
 /// One command of an attempt.

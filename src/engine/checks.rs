@@ -1,5 +1,7 @@
 //! Runs checks: groups their questions, asks them side by side, judges the answers, and gives findings as they come.
 
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +12,13 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, Target};
+use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, Target, Verdict};
 use crate::install::facts::{MachineAnswer, TcpAnswer, WayOut, WayOutcome};
 use crate::install::ids::{CheckId, MachineName, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
-use crate::install::judge::{self, Tried};
+use crate::install::judge;
 use crate::install::outside::ChartsRequest;
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
-use crate::install::reach;
 
 use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
 
@@ -108,7 +109,7 @@ impl<'a> CheckRequest<'a> {
             return None;
         }
         // Or a retry would be stopped by what the first attempt has started.
-        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers {} | CheckKind::RoutesFree { .. })
+        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers {})
             && let Some(phase) = check.guards.iter().find(|phase| self.begun.contains(*phase))
         {
             return Some(format!("phase {phase} has begun: what is found there may be its own"));
@@ -153,7 +154,7 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
         side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
         side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
         side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
-        side_by_side(path_jobs(request, &active, probe), 1),
+        side_by_side(paths::jobs(request, &active, probe), 1),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -187,6 +188,7 @@ pub(super) fn ssh_login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
         user: machine.user.clone(),
         key: machine.key.clone(),
         known_hosts: plan.known_hosts.clone(),
+        jump: machine.jump.clone(),
     }
 }
 
@@ -211,13 +213,16 @@ fn machine_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe:
             Box::pin(async move { together.iter().flat_map(|check| judge::across(check, plan, &judge::Told::new())).collect() });
         return vec![none];
     }
+    let here = active.iter().any(|check| matches!(check.kind, CheckKind::Dns { .. }));
     let gathering = Arc::new(Gathering { told: Mutex::default(), open: AtomicUsize::new(asked.len()) });
     let job = |asking: Asking<'a>| -> Job<'a> {
         let (gathering, together) = (Arc::clone(&gathering), together.clone());
         Box::pin(async move {
             let (name, together_here) = (asking.machine.name.clone(), !asking.together.is_empty());
             let (mut findings, answer) = machine_job(asking, probe).await;
-            findings.extend(gathering.add(plan, &together, name, answer.filter(|_| together_here)));
+            let mut across = gathering.add(plan, &together, name, answer.filter(|_| together_here));
+            seen_from_here(&together, here, &mut across, probe).await;
+            findings.extend(across);
             findings
         })
     };
@@ -247,7 +252,22 @@ impl Gathering {
             return Vec::new();
         }
         let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
-        together.iter().flat_map(|check| judge::across(check, plan, &told)).collect()
+        let mut findings: Vec<Finding> = together.iter().flat_map(|check| judge::across(check, plan, &told)).collect();
+        judge::one_way_out(together, &mut findings);
+        findings
+    }
+}
+
+/// A name that is as wrong on the deployment node as on machines has a finding there, where that is asked too (`here`).
+async fn seen_from_here(together: &[&CheckSpec], here: bool, findings: &mut [Finding], probe: &dyn Probe) {
+    for finding in findings.iter_mut().filter(|finding| here && matches!(finding.verdict, Verdict::Fail | Verdict::Warn)) {
+        let Some(check) = together.iter().find(|check| check.id == finding.check) else { continue };
+        let CheckKind::DnsFromMachines { records } = &check.kind else { continue };
+        let Some(record) = records.iter().find(|record| finding.target == Target::Name(record.name.clone())) else { continue };
+        let ProbeAnswer::Dns(answer) = probe.ask(ProbeQuestion::Dns { name: record.name.clone(), expected: None }).await else { continue };
+        if judge::dns(check, record, &answer).verdict != Verdict::Pass {
+            *finding = judge::skipped(check, finding.target.clone(), "the deployment node does not see it right either: see that finding");
+        }
     }
 }
 
@@ -297,33 +317,6 @@ async fn machine_job(asking: Asking<'_>, probe: &dyn Probe) -> (Vec<Finding>, Op
     }
 }
 
-// --- paths: one question for all ---
-
-fn path_jobs<'a>(request: &'a CheckRequest<'_>, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
-    let plan = request.plan;
-    let checks: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| check.kind.is_about_paths()).collect();
-    if checks.is_empty() {
-        return Vec::new();
-    }
-    // A machine that cannot be asked is said to be so by another check of it, where there is one.
-    let others: Vec<&'a CheckSpec> = active.iter().copied().filter(|check| judge::needs_login(&check.kind)).collect();
-    let told: BTreeSet<Target> = others.iter().flat_map(|check| judge::targets(check, plan)).collect();
-    vec![Box::pin(async move {
-        let wanted = reach::request(&checks, plan, |machine| ssh_login(plan, machine));
-        let told = |name: &MachineName| told.contains(&Target::Machine(name.clone()));
-        match probe.ask(ProbeQuestion::Reach(wanted)).await {
-            ProbeAnswer::Reach(answer) => judge::reach(&checks, plan, Tried { answer: &answer, begun: &request.begun, told: &told }),
-            other => {
-                let reason = not_answered(other);
-                let all = |check: &&'a CheckSpec| {
-                    judge::targets(check, plan).into_iter().map(|target| judge::unknown(check, target, &reason)).collect::<Vec<_>>()
-                };
-                checks.iter().flat_map(all).collect()
-            }
-        }
-    })]
-}
-
 fn not_answered(answer: ProbeAnswer) -> String {
     match answer {
         ProbeAnswer::Failed(reason) => reason,
@@ -357,7 +350,10 @@ fn name_jobs<'a>(request: &CheckRequest<'a>, active: &[&'a CheckSpec], probe: &'
 type Asked<'a> = (Vec<(&'a CheckSpec, &'a DnsRecord)>, ProbeAnswer);
 
 fn ask_name<'a>(name: &'a str, wanting: Vec<(&'a CheckSpec, &'a DnsRecord)>, probe: &'a dyn Probe) -> BoxFuture<'a, Asked<'a>> {
-    Box::pin(async move { (wanting, probe.ask(ProbeQuestion::Dns { name: name.to_owned() }).await) })
+    Box::pin(async move {
+        let expected = wanting.first().and_then(|(_, record)| record.address.parse().ok());
+        (wanting, probe.ask(ProbeQuestion::Dns { name: name.to_owned(), expected }).await)
+    })
 }
 
 fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
@@ -378,6 +374,14 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
         for (check, finding) in findings.iter_mut().skip(1) {
             *finding = judge::skipped(check, finding.target.clone(), &outage);
         }
+    } else {
+        let said = |name: &str| {
+            answers.iter().find_map(|(wanting, answer)| match answer {
+                ProbeAnswer::Dns(answer) if wanting.iter().any(|(_, record)| record.name == name) => Some(answer.clone()),
+                _ => None,
+            })
+        };
+        judge::dns_causes(&mut findings, &said);
     }
     findings.into_iter().map(|(_, finding)| finding).collect()
 }
@@ -389,13 +393,15 @@ fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe
         kind.is_per_machine() || kind.is_across_machines() || kind.is_about_paths() || matches!(kind, CheckKind::Dns { .. })
     };
     let local = active.iter().copied().filter(|check| !elsewhere(&check.kind));
-    let job = |check: &'a CheckSpec| -> Job<'a> {
-        match &check.kind {
-            CheckKind::Egress { urls } => Box::pin(egress(check, urls, probe)),
-            _ => Box::pin(async move { vec![local_finding(plan, check, probe).await] }),
-        }
-    };
-    local.map(job).collect()
+    let (out, single): (Vec<&'a CheckSpec>, Vec<&'a CheckSpec>) = local.partition(|check| matches!(check.kind, CheckKind::Egress { .. }));
+    let mut jobs: Vec<Job<'a>> = Vec::new();
+    if !out.is_empty() {
+        jobs.push(Box::pin(egress(out, probe)));
+    }
+    for check in single {
+        jobs.push(Box::pin(async move { vec![local_finding(plan, check, probe).await] }));
+    }
+    jobs
 }
 
 fn way_out<'a>(url: &'a str, probe: &'a dyn Probe) -> BoxFuture<'a, (&'a str, WayOut)> {
@@ -409,10 +415,18 @@ fn way_out<'a>(url: &'a str, probe: &'a dyn Probe) -> BoxFuture<'a, (&'a str, Wa
 }
 
 /// The way out of the deployment node: all addresses together, because only so they show that there is none at all.
-async fn egress(check: &CheckSpec, urls: &[String], probe: &dyn Probe) -> Vec<Finding> {
-    let asked: Vec<BoxFuture<'_, (&str, WayOut)>> = urls.iter().map(|url| way_out(url, probe)).collect();
+async fn egress<'a>(checks: Vec<&'a CheckSpec>, probe: &'a dyn Probe) -> Vec<Finding> {
+    let urls = |check: &'a CheckSpec| match &check.kind {
+        CheckKind::Egress { urls } => urls.as_slice(),
+        _ => &[],
+    };
+    let wanted: BTreeSet<&'a str> = checks.iter().flat_map(|check| urls(check)).map(String::as_str).collect();
+    let asked: Vec<BoxFuture<'_, (&str, WayOut)>> = wanted.into_iter().map(|url| way_out(url, probe)).collect();
     let ways: BTreeMap<&str, WayOut> = stream::iter(asked).buffer_unordered(NAMES_AT_ONCE).collect().await;
-    judge::ways_out(check, urls, &|url| vec![("local", ways.get(url))])
+    let judged = |check: &&'a CheckSpec| judge::ways_out(check, urls(check), &|url| vec![("local", ways.get(url))]);
+    let mut findings: Vec<Finding> = checks.iter().flat_map(judged).collect();
+    judge::one_way_out(&checks, &mut findings);
+    findings
 }
 
 /// The folder whose free space matters on the deployment node: that of the first checkout.

@@ -1,10 +1,31 @@
 //! Says why an attempt failed and what to do, from what it printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::attempt::Reading;
 use crate::run::diagnose::{Catalogue, Confidence, Hit, SHIPPED};
 use crate::run::event::Failure;
+
+/// The catalogues, read when they are first needed: that takes a moment, and most attempts are short.
+#[derive(Debug, Default)]
+pub struct LazyCatalogue {
+    own: Option<PathBuf>,
+    read: OnceLock<Option<Arc<Catalogue>>>,
+}
+
+impl LazyCatalogue {
+    /// The shipped one and the operators' own, which need not exist. One that cannot be read is told of when something fails.
+    #[must_use]
+    pub fn new(own: Option<&Path>) -> Arc<Self> {
+        Arc::new(Self { own: own.map(Path::to_owned), read: OnceLock::new() })
+    }
+
+    /// The catalogue; none: it cannot be read.
+    pub fn get(&self) -> Option<Arc<Catalogue>> {
+        self.read.get_or_init(|| catalogue(self.own.as_deref()).0.map(Arc::new)).clone()
+    }
+}
 
 /// Completes a failure with what is known about its lines; `recent` is the end of the output, `own` the operators' catalogue, which
 /// need not exist. A hint that is there already stays.

@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::adapters::files::render::{self, Change, RenderState};
 use crate::adapters::ignores;
+use crate::adapters::kubectl::Look;
 use crate::adapters::paths::{RunPaths, SitePaths};
 use crate::adapters::secrets::{LEAST_BYTES, Secrets};
 use crate::install::check::{Finding, Gate, Verdict};
@@ -147,11 +148,15 @@ impl Executor {
         // What guards the whole run is judged before this engine's first phase, until it has been let through once.
         let whole = !self.whole.load(Ordering::Acquire);
         let scope = if whole { Scope::WholeAndGuards(phase.clone()) } else { Scope::Guards(phase.clone()) };
-        let findings = self.checks_when(plan, scope, done, begun).await;
+        let mut findings = self.checks_when(plan, scope, done, begun).await;
         let gate = Gate::of(&findings);
         if gate.is_open() {
             self.whole.store(true, Ordering::Release);
         }
+        // Open paths are hundreds, and each finding of a gate goes to disk: those that say nothing are left out.
+        findings.retain(|finding| {
+            crate::install::reach::parts(&finding.target).is_none() || !matches!(finding.verdict, Verdict::Pass | Verdict::Skipped)
+        });
         (gate, findings)
     }
 
@@ -258,9 +263,11 @@ impl Executor {
             commands,
             terminal: step.terminal,
             prompts,
+            helm: step.helm.clone(),
             secrets: secrets.values().map(|value| value.expose_secret().to_owned()).collect(),
             remove,
             known_issues: self.site.known_issues(),
+            cluster: step.env.get("KUBECONFIG").map(|kubeconfig| Look::at(kubeconfig)),
         })
     }
 

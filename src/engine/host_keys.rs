@@ -29,8 +29,9 @@ pub struct HostKeyReport {
 
 /// Fetches the host keys of all machines, in parallel; in the order of the plan. No login.
 pub async fn scan(plan: &Plan, probe: &dyn Probe) -> Vec<HostKeyReport> {
+    let machines: Vec<PlanMachine> = plan.machines.iter().cloned().chain(jump_hosts(plan)).collect();
     let mut by_address: BTreeMap<Ipv4Addr, &PlanMachine> = BTreeMap::new();
-    for machine in &plan.machines {
+    for machine in &machines {
         by_address.entry(machine.address).or_insert(machine);
     }
     // Boxed one by one, so that the whole can be sent between threads.
@@ -51,7 +52,22 @@ pub async fn scan(plan: &Plan, probe: &dyn Probe) -> Vec<HostKeyReport> {
         let answer = answers.get(&machine.address)?.clone();
         Some(HostKeyReport { machine: machine.name.clone(), address: machine.address, answer })
     };
-    plan.machines.iter().filter_map(report).collect()
+    machines.iter().filter_map(report).collect()
+}
+
+/// The jump hosts that are no machines of the site, each once. Their keys come first: nothing behind them answers before.
+fn jump_hosts(plan: &Plan) -> Vec<PlanMachine> {
+    let mut hosts: Vec<PlanMachine> = Vec::new();
+    for machine in &plan.machines {
+        let Some(jump) = &machine.jump else { continue };
+        let known = plan.machines.iter().chain(&hosts).any(|known| known.address == jump.address);
+        let name = format!("jump-{}", jump.address.to_string().replace('.', "-"));
+        if let (false, Ok(name)) = (known, name.parse()) {
+            let host = PlanMachine { name, address: jump.address, roles: Vec::new(), public_address: None, jump: None, ..machine.clone() };
+            hosts.push(host);
+        }
+    }
+    hosts
 }
 
 /// Records the keys of machines met for the first time, for this program, `ssh` and Ansible. Changed and revoked keys are left alone.

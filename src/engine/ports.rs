@@ -96,6 +96,9 @@ pub enum ProbeQuestion {
     Dns {
         /// The name.
         name: String,
+        /// The address it should lead to: where it does not, others are asked too.
+        #[serde(default)]
+        expected: Option<IpAddr>,
     },
     /// A TCP connection.
     Tcp {

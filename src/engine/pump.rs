@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempt::{Reading, append_progress, trouble};
+use super::lookout::Lookout;
 use super::prompter::plain_text;
 use super::prompting::Asking;
 use super::runner::create_private;
@@ -50,6 +51,8 @@ pub struct Pump {
     pub reading: Reading,
     /// Tells in detail what the step does.
     pub teller: Teller,
+    /// Spots known failures as they come.
+    pub lookout: Lookout,
     /// Set when the child has ended.
     pub exited: Arc<AtomicBool>,
 }
@@ -167,6 +170,7 @@ impl Pump {
                             }
                             Reader::Terraform(root) => {
                                 lines.feed(bytes, |line| root.line(line, &mut transformed));
+                                self.teller.tell(root.take_seen());
                                 streams[0].feed(&transformed, &mut clean);
                                 transformed.clear();
                             }
@@ -213,6 +217,7 @@ impl Pump {
         }
         if let Reader::Terraform(root) = &mut reader {
             lines.finish(|line| root.line(line, &mut transformed));
+            self.teller.tell(root.take_seen());
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
             lines.finish(|line| playbook.line(line));
@@ -220,6 +225,8 @@ impl Pump {
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));
         self.keep(&mut clean, &mut tail, &mut pumped);
+        let known = self.lookout.finish();
+        self.teller.tell(known);
         self.teller.hear();
         self.progress(&mut reader);
         self.conclude(&reader, &tail, &mut pumped);
@@ -243,6 +250,8 @@ impl Pump {
             // The child is not ended for this: losing an apply is worse than losing its log.
             pumped.error.get_or_insert(trouble("the log cannot be written", &error).message);
         }
+        let known = self.lookout.feed(clean);
+        self.teller.tell(known);
         let from = clean.len().saturating_sub(TAIL);
         tail.extend_from_slice(&clean[from..]);
         if tail.len() > 2 * TAIL {

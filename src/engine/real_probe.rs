@@ -90,7 +90,7 @@ impl RealProbe {
                 let dir = dir.as_deref().map(Path::new);
                 ProbeAnswer::Command(tools::run(tools::Request { argv: &argv, dir, env: &env, input: b"", timeout }).await)
             }
-            ProbeQuestion::Dns { name } => ProbeAnswer::Dns(net::addresses(&name, self.dns).await),
+            ProbeQuestion::Dns { name, expected } => ProbeAnswer::Dns(net::addresses(&name, expected, self.dns).await),
             ProbeQuestion::Tcp { address, port, banner } => ProbeAnswer::Tcp(net::tcp(address, port, banner, self.tcp).await),
             ProbeQuestion::Http(request) => {
                 ProbeAnswer::Http(net::http(&request.url, request.address.as_deref(), request.insecure, self.http).await)
@@ -118,6 +118,7 @@ impl RealProbe {
             user: login.user.clone(),
             key: login.key.clone().into(),
             known_hosts: login.known_hosts.clone().into(),
+            jump: login.jump.clone(),
         };
         self.sessions.get(&place, &self.ssh)
     }
@@ -150,7 +151,14 @@ impl RealProbe {
 }
 
 pub(super) fn ssh_login(login: &SshLogin, port: u16) -> Login<'_> {
-    Login { address: login.address, port, user: &login.user, key: Path::new(&login.key), known_hosts: Path::new(&login.known_hosts) }
+    Login {
+        address: login.address,
+        port,
+        user: &login.user,
+        key: Path::new(&login.key),
+        known_hosts: Path::new(&login.known_hosts),
+        jump: login.jump.as_ref(),
+    }
 }
 
 fn read_machine(login: &SshLogin, limits: &Limits, marker: &str, output: &Output) -> Result<MachineFacts, LoginFailure> {

@@ -18,8 +18,11 @@ use super::attempt::{
     ATTEMPT_VARIABLE, AttemptSpec, CommandSpec, Ended, FULL_AFTER, FULL_BEFORE, FULL_HINT, Holder, Reading, append_progress, log, make_dir,
     read_holder, reserve_exit, take_lock, trouble, write_exit, write_holder,
 };
-use super::diagnosis::explain;
+use super::cluster_watch::Watcher;
+use super::diagnosis::{LazyCatalogue, explain};
+use super::helm_guard;
 use super::leftover;
+use super::lookout::Lookout;
 use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
@@ -134,6 +137,8 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         }
         let _ = writeln!(output, "it has ended");
     }
+    let catalogue = LazyCatalogue::new(spec.known_issues.as_deref());
+    let _watcher = spec.cluster.clone().map(|look| Watcher::new(look, &spec.dir, redactor.clone(), catalogue.clone()));
     let mut warning = String::new();
     let mut prompts = 0;
     for command in &spec.commands {
@@ -148,6 +153,12 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         env.insert(ATTEMPT_VARIABLE.to_owned(), spec.dir.display().to_string());
         let teller = Teller::new(&spec.dir, redactor.clone());
         let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
+        if let Some(helm) = &spec.helm {
+            match helm_guard::install(&spec.dir, helm, &program) {
+                Ok(path) => drop(env.insert("PATH".to_owned(), path)),
+                Err(error) => return failed(format!("{}: {error}", spec.dir.display()), "check that the disk is not full"),
+            }
+        }
         let begin = Start { argv: &command.argv, dir: command.dir.as_deref(), env: &env, terminal };
         // A note that cannot be written only means that what is left is not found.
         drop(leftover::note(&spec.lock, 0, &spec.dir, &command.reading));
@@ -179,6 +190,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
             redactor: redactor.clone(),
             reading: command.reading.clone(),
             teller,
+            lookout: Lookout::new(catalogue.clone()),
             exited: exited.clone(),
         };
         let reader = std::thread::spawn(move || pump.run());

@@ -19,6 +19,17 @@ use crate::run::event::{Failure, Outcome, Progress};
 /// How often a running attempt is looked at.
 const EVERY: Duration = Duration::from_millis(100);
 
+/// How long a runner may take from its start to its lock.
+const SETTLES: Duration = Duration::from_secs(3);
+
+/// Whether the runner of an attempt was started only just now, and has not begun.
+fn just_started(dir: &Path) -> bool {
+    let started = dir.join("runner.err").metadata().and_then(|metadata| metadata.modified());
+    // A clock that was set back counts as just now: the waiting has its own limit.
+    let recent = started.is_ok_and(|started| started.elapsed().map_or(true, |elapsed| elapsed < SETTLES));
+    recent && !log(dir).exists()
+}
+
 /// Runs attempts as processes of this program.
 #[derive(Debug, Clone)]
 pub struct ProcessSpawn {
@@ -44,6 +55,11 @@ impl Spawn for ProcessSpawn {
         Box::pin(async move {
             let mut watch = Watch::new(&dir);
             let mut every = tokio::time::interval(EVERY);
+            // Its engine may have died just after it started the runner, which has not taken its lock yet.
+            let patience = tokio::time::Instant::now() + SETTLES;
+            while just_started(&dir) && read_exit(&dir).is_none() && !is_locked(&lock) && tokio::time::Instant::now() < patience {
+                every.tick().await;
+            }
             while read_exit(&dir).is_none() && is_locked(&lock) {
                 every.tick().await;
                 watch.look(&report);

@@ -27,6 +27,9 @@ pub struct DraftMachine {
     /// Its SSH user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Its jump host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump: Option<String>,
 }
 
 /// A site as written, right or wrong.
@@ -118,7 +121,7 @@ impl Draft {
         let fail = |message: String| Err(KeyProblem { key: key.to_owned(), message });
         if let Some(rest) = key.strip_prefix("machine.") {
             let Some((name, item)) = rest.rsplit_once('.') else {
-                return fail("write machine.NAME.address, roles, public_address or user".into());
+                return fail("write machine.NAME.address, roles, public_address, user or jump".into());
             };
             return self.set_machine(name, item, text).or_else(fail);
         }
@@ -191,8 +194,9 @@ impl Draft {
             }
             "public_address" => machine.public_address = value,
             "user" => machine.user = value,
+            "jump" => machine.jump = value,
             "roles" => machine.roles = text.split([',', ' ']).filter(|role| !role.is_empty()).map(str::to_owned).collect(),
-            _ => return Err("write machine.NAME.address, roles, public_address or user".into()),
+            _ => return Err("write machine.NAME.address, roles, public_address, user or jump".into()),
         }
         Ok(())
     }

@@ -417,6 +417,26 @@ pub struct DnsAnswer {
     pub hosts_file: Vec<IpAddr>,
     /// The servers asked.
     pub servers: Vec<String>,
+    /// Where a CNAME record leads that no address came of.
+    #[serde(default)]
+    pub alias: Option<String>,
+    /// What others say, asked where the answer was not the one expected.
+    #[serde(default)]
+    pub elsewhere: Option<Elsewhere>,
+    /// The addresses that the servers give for a name which cannot exist: they answer every name alike.
+    #[serde(default)]
+    pub invented: Vec<IpAddr>,
+}
+
+/// What others than the configured servers say about a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// Whether they are the zone's own servers; else public resolvers.
+    pub zone: bool,
+    /// Who was asked.
+    pub servers: Vec<String>,
+    /// What they said.
+    pub outcome: DnsOutcome,
 }
 
 /// One answer of DNS.

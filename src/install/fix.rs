@@ -88,7 +88,7 @@ pub fn destroys(script: &str) -> Option<&'static str> {
 /// Whether findings of this kind have a place where a script can run.
 #[must_use]
 pub fn has_a_place(kind: &CheckKind) -> bool {
-    kind.is_per_machine() || !matches!(kind, CheckKind::Dns { .. })
+    !matches!(kind, CheckKind::Dns { .. }) && !kind.is_about_paths()
 }
 
 /// The fix for a finding: where the check has one and the finding is a failure or a warning. What could not be told is looked at first.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CheckId, MachineName};
+use super::jump::Jump;
 
 /// Where and how to log in to a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct SshLogin {
     pub key: String,
     /// The site's own known hosts.
     pub known_hosts: String,
+    /// The jump host that leads there.
+    #[serde(default)]
+    pub jump: Option<Jump>,
 }
 
 /// What the probe script is asked to look at besides what it always tells.

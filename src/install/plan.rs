@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::Field;
+use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::{CheckId, FieldId, MachineName, PhaseId, ProfileId, RoleId, SourceId, StepId, StepRef};
+use super::jump::Jump;
 use super::profile::{OutcomeLine, Prompt, Repeat, Role, Source, Terminal};
 use super::site::{SecretRef, SourceOverride};
 
@@ -84,6 +87,9 @@ pub struct PlanMachine {
     pub user: String,
     /// The path of the SSH key, `~` resolved.
     pub key: String,
+    /// The jump host that leads to it.
+    #[serde(default)]
+    pub jump: Option<Jump>,
 }
 
 /// A phase of a plan.
@@ -106,6 +112,9 @@ pub struct PlanPhase {
     pub names: BTreeMap<FieldId, String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
+    /// Where upstream describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// What skipping it means; none: it cannot be skipped.
     pub skip: Option<String>,
     /// What it does, in order.
@@ -135,10 +144,16 @@ pub struct PlanStep {
     pub terminal: Terminal,
     /// Prompts answered for it.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: u32,
     /// What it does.
     pub action: Action,
+    /// What is known about its course; no part of the digest.
+    #[serde(default, skip_serializing_if = "Hints::is_empty")]
+    pub hints: Hints,
     /// A keyed digest of all this, of the files it writes and of the answers it reads.
     pub digest: String,
 }
@@ -298,6 +313,23 @@ impl PlanStep {
             Action::Ssh { commands, .. } => commands.iter().cloned().map(line).collect(),
             Action::Write { .. } | Action::Wait { .. } | Action::Ask { .. } | Action::Check { .. } => Vec::new(),
         }
+    }
+}
+
+impl PlanStep {
+    /// What is done to its commands that their own lines do not show: prompts answered, calls of `helm` changed. One line each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let answer = |prompt: &Prompt| {
+            let shown = match (prompt.answer.contains("${secret."), prompt.answer.is_empty()) {
+                (true, _) => "a secret",
+                (false, true) => "Enter alone",
+                (false, false) => prompt.answer.as_str(),
+            };
+            format!("answers '{}' with {shown}", prompt.text.trim())
+        };
+        let guarded = self.helm.iter().flat_map(HelmSpec::lines);
+        self.prompts.iter().map(answer).chain(guarded).collect()
     }
 }
 

@@ -6,12 +6,18 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::check::{CheckKind, CheckSpec, DnsRecord};
+use super::check::{CheckKind, CheckSpec};
 use super::field::FieldKind;
+use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::FieldId;
-use super::interpolate::{Values, expand, names};
-use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep, Settled};
-use super::profile::{AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
+use super::interpolate::{Values, expand};
+use super::jump::Jump;
+use super::named;
+use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
+use super::profile::{
+    AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SectionSpec, SshSpec, Step, StepKind, WriteSpec,
+};
 use super::site::{KeyProblem, Machine, Site};
 
 /// What a plan needs to know about the place it is made for.
@@ -124,6 +130,10 @@ impl Planner<'_> {
 
     fn plan(&mut self) -> Plan {
         let profile = self.profile;
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty()).map(str::to_owned);
+        if let Some(message) = site_jump.and_then(|jump| Jump::among(&jump, &self.site.machines).err()) {
+            self.problems.push(KeyProblem { key: "ssh_jump".to_owned(), message });
+        }
         let files: Vec<PlanFile> =
             profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).map(|file| self.file(file)).collect();
         let checks = profile.checks.iter().filter(|check| self.site.holds(check.when.as_ref())).map(|check| self.check(check)).collect();
@@ -167,18 +177,8 @@ impl Planner<'_> {
             secrets: self.site.secrets.clone(),
             known_hosts: self.place.known_hosts.clone(),
             outcome,
-            settled: self.settled(),
+            settled: named::settled(profile),
         }
-    }
-
-    fn settled(&self) -> BTreeMap<FieldId, Settled> {
-        let settled = self.profile.fields.iter().filter(|field| !field.settled_by.is_empty());
-        let entry = |field: &super::field::Field| Settled {
-            label: field.label.clone(),
-            by: field.settled_by.clone(),
-            cost: field.hard_to_change.clone(),
-        };
-        settled.map(|field| (field.id.clone(), entry(field))).collect()
     }
 
     fn machine(&self, machine: &Machine) -> PlanMachine {
@@ -188,13 +188,20 @@ impl Planner<'_> {
             .and_then(|field| self.values.get(field.as_str()))
             .filter(|key| !key.is_empty())
             .or_else(|| self.values.get("ssh_key"));
+        let key = absolute(key.unwrap_or_default(), &self.place.home);
+        let user = values.get("user").cloned().unwrap_or_default();
+        // The site's own jump host leads to all machines but itself.
+        let site_jump = self.values.get("ssh_jump").filter(|jump| !jump.is_empty());
+        let jump = machine.jump.as_deref().or(site_jump).and_then(|text| Jump::among(text, &self.site.machines).ok());
+        let jump = jump.filter(|jump| jump.address != machine.address);
         PlanMachine {
             name: machine.name.clone(),
             roles: machine.roles.clone(),
             address: machine.address,
             public_address: machine.public_address.clone(),
-            user: values.get("user").cloned().unwrap_or_default(),
-            key: absolute(key.unwrap_or_default(), &self.place.home),
+            jump: jump.map(|jump| Jump { user: jump.user.or_else(|| Some(user.clone())), key: key.clone(), ..jump }),
+            user,
+            key,
         }
     }
 
@@ -204,12 +211,21 @@ impl Planner<'_> {
         let key = format!("file.{}", file.target);
         let path = self.path(&key, &file.target);
         let content = match &file.origin {
-            FileOrigin::Create { text } => FileContent::Create { text: self.expand(&key, text) },
+            FileOrigin::Create { text, lists } => FileContent::Create { text: self.created(&key, text, lists) },
             FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
             FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
             FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
         };
         PlanFile { path, secret: file.secret, content }
+    }
+
+    fn created(&mut self, key: &str, text: &str, lists: &BTreeMap<String, SectionSpec>) -> String {
+        for (name, list) in lists {
+            let machines: Vec<Machine> = self.site.with_role(list.each.as_str()).cloned().collect();
+            let lines: Vec<String> = machines.iter().map(|machine| self.machine_text(key, &list.line, machine)).collect();
+            self.values.set(format!("list.{name}"), lines.join("\n"));
+        }
+        self.expand(key, text)
     }
 
     fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {
@@ -240,8 +256,7 @@ impl Planner<'_> {
         }
         for (group, section) in &edit.section {
             let machines: Vec<Machine> = self.site.with_role(section.each.as_str()).cloned().collect();
-            let lines =
-                machines.iter().map(|machine| self.machine_text(&format!("{key}.section.{group}"), &section.line, machine)).collect();
+            let lines = machines.iter().map(|machine| self.host_line(&format!("{key}.section.{group}"), &section.line, machine)).collect();
             edits.push(Edit::Hosts { group: group.clone(), lines });
         }
         if let Some(knobs) = edit.advanced.as_ref().and_then(|name| self.site.advanced.get(name)) {
@@ -264,6 +279,15 @@ impl Planner<'_> {
             }
             toml::Value::Array(list) => toml::Value::Array(list.iter().map(|value| self.toml_value(key, value)).collect()),
             other => other.clone(),
+        }
+    }
+
+    /// A machine's line in an inventory; where it is reached through a jump host, Ansible is told so.
+    fn host_line(&mut self, key: &str, text: &str, machine: &Machine) -> String {
+        let line = self.machine_text(key, text, machine);
+        match self.machine(machine).jump {
+            Some(jump) if line.contains("ansible_host=") => format!("{line} {}", jump.for_inventory(&self.place.known_hosts)),
+            _ => line,
         }
     }
 
@@ -297,14 +321,14 @@ impl Planner<'_> {
             }
             CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
             CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                *argv = argv.iter().map(|word| self.expand(&key, word)).collect();
+                argv.iter_mut().for_each(|word| *word = self.expand(&key, word));
                 *dir = dir.as_ref().map(|dir| self.path(&key, dir));
                 *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
             }
             CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
                 for record in records.iter_mut() {
-                    let alias_of = record.alias_of.as_ref().map(|name| self.expand(&key, name));
-                    *record = DnsRecord { name: self.expand(&key, &record.name), address: self.expand(&key, &record.address), alias_of };
+                    let texts = [&mut record.name, &mut record.address].into_iter().chain(&mut record.alias_of);
+                    texts.for_each(|text| *text = self.expand(&key, text));
                 }
             }
             CheckKind::Http { url, address, .. } => {
@@ -313,16 +337,14 @@ impl Planner<'_> {
             }
             CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
             CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
-                *urls = urls.iter().map(|url| self.expand(&key, url)).collect();
+                urls.iter_mut().for_each(|url| *url = self.expand(&key, url))
             }
             CheckKind::Charts { index, file, .. } => {
                 *index = self.expand(&key, index);
                 *file = self.path(&key, file);
             }
             CheckKind::PortsFree { udp, udp_fields, .. } => {
-                for field in std::mem::take(udp_fields) {
-                    udp.extend(self.values.get(field.as_str()).and_then(|value| value.parse::<u16>().ok()));
-                }
+                udp.extend(std::mem::take(udp_fields).iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
             }
             _ => {}
         }
@@ -357,38 +379,15 @@ impl Planner<'_> {
             needs: known(&phase.needs),
             after: known(&phase.after),
             reads,
-            names: self.named(phase),
+            names: named::fields(self.profile, self.site, phase)
+                .into_iter()
+                .map(|field| (field.clone(), self.digest(&self.read(field))))
+                .collect(),
             expect_minutes: phase.expect_minutes,
+            document: phase.document.clone(),
             skip: phase.skip.clone(),
             steps,
         }
-    }
-
-    /// The answers that the steps of a phase and the files they write name, with their digests.
-    fn named(&self, phase: &Phase) -> BTreeMap<FieldId, String> {
-        let mut texts: Vec<String> = Vec::new();
-        for step in phase.steps.iter().filter(|step| self.site.holds(step.when.as_ref())) {
-            texts.extend(step_texts(step));
-            let StepKind::Write(which) = &step.action else { continue };
-            let written = |file: &&FileSpec| match which {
-                WriteSpec::All(_) => true,
-                WriteSpec::Targets(targets) => targets.contains(&file.target),
-            };
-            texts.extend(self.profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).filter(written).flat_map(file_texts));
-        }
-        let mut named = BTreeMap::new();
-        while let Some(text) = texts.pop() {
-            if let Some((source, _)) = self.source_path(&text) {
-                let source = self.profile.sources.iter().find(|(id, _)| id.as_str() == source);
-                texts.extend(source.map(|(_, source)| source.checkout.clone()));
-            }
-            texts.extend(self.profile.derive.iter().filter(|(name, _)| names(&text).contains(name)).map(|(_, text)| text.clone()));
-            let fields = names(&text).into_iter().map(|name| name.strip_prefix("secret.").map_or(name.clone(), str::to_owned));
-            for field in fields.filter_map(|name| self.profile.field(&name)) {
-                named.insert(field.id.clone(), self.digest(&self.read(&field.id)));
-            }
-        }
-        named
     }
 
     /// What a phase reads of a field: its value, or the reference to the secret.
@@ -418,8 +417,10 @@ impl Planner<'_> {
             on_retry: step.on_retry,
             terminal: step.terminal,
             prompts,
+            helm: step.helm.as_ref().map(|helm| self.helm(&key, helm)),
             slow_after_minutes: step.slow_after_minutes.unwrap_or(10),
             action,
+            hints: Hints::default(),
             digest: String::new(),
         };
         let written: Vec<&PlanFile> = match &planned.action {
@@ -431,8 +432,21 @@ impl Planner<'_> {
         if let Action::Ansible { limit_retry, .. } = &mut what.action {
             *limit_retry = false;
         }
-        planned.digest = self.digest(&(&what, written, reads));
+        // A file says which secrets it holds, not where they come from.
+        let secrets = named::secrets_of(self.profile, self.site, step);
+        planned.digest =
+            if secrets.is_empty() { self.digest(&(&what, written, reads)) } else { self.digest(&(&what, written, reads, secrets)) };
+        // To know a course better is no reason to run it again.
+        planned.hints = step.hints.clone();
         planned
+    }
+
+    fn helm(&mut self, key: &str, helm: &HelmSpec) -> HelmSpec {
+        let mut helm = helm.clone();
+        for word in helm.release.iter_mut().flat_map(|rule| &mut rule.add) {
+            *word = self.expand(key, word);
+        }
+        helm
     }
 
     fn prompt(&mut self, key: &str, prompt: Prompt) -> Prompt {
@@ -530,6 +544,9 @@ impl Planner<'_> {
             let command = if spec.sudo { format!("sudo -n sh -c {}", shell_quote(&command)) } else { command };
             let mut argv = vec!["ssh".to_owned()];
             argv.extend(ssh_options(&self.place.known_hosts));
+            if let Some(jump) = &planned.jump {
+                argv.extend(["-o".to_owned(), format!("ProxyCommand={}", jump.proxy_command(&self.place.known_hosts))]);
+            }
             argv.extend(["-i".to_owned(), planned.key, format!("{}@{}", planned.user, machine.address), command]);
             commands.push(argv);
         }
@@ -543,43 +560,6 @@ impl Planner<'_> {
         mac.update(&serde_json::to_vec(value).unwrap_or_default());
         mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-/// The texts of a step that are filled in.
-fn step_texts(step: &Step) -> Vec<String> {
-    let mut texts: Vec<String> = step.env.values().chain(&step.dir).chain(&step.kubeconfig).cloned().collect();
-    texts.extend(step.prompts.iter().flat_map(|prompt| [prompt.text.clone(), prompt.answer.clone()]));
-    match &step.action {
-        StepKind::Command(argv) => texts.extend(argv.iter().cloned()),
-        StepKind::Ansible(spec) => texts.extend(spec.limit.iter().chain(&spec.arguments).cloned()),
-        StepKind::Ssh(spec) => texts.extend(std::iter::once(&spec.command).chain(&spec.save).cloned()),
-        StepKind::Ask(spec) => texts.extend([spec.text.clone(), spec.detail.clone()]),
-        StepKind::Terraform(_) | StepKind::Write(_) | StepKind::Wait(_) | StepKind::Check(_) => {}
-    }
-    texts
-}
-
-/// The texts of a file that are filled in.
-fn file_texts(file: &FileSpec) -> Vec<String> {
-    fn values(value: &toml::Value, texts: &mut Vec<String>) {
-        match value {
-            toml::Value::String(text) => texts.push(text.clone()),
-            toml::Value::Array(list) => list.iter().for_each(|value| values(value, texts)),
-            toml::Value::Table(table) => table.values().for_each(|value| values(value, texts)),
-            _ => {}
-        }
-    }
-    let mut texts = vec![file.target.clone()];
-    match &file.origin {
-        FileOrigin::Create { text } => texts.push(text.clone()),
-        FileOrigin::Copy { from } => texts.push(from.clone()),
-        FileOrigin::Once { unless, .. } => texts.push(unless.clone()),
-        FileOrigin::Edit(edit) => {
-            edit.set.values().chain(edit.add.values()).for_each(|value| values(value, &mut texts));
-            texts.extend(edit.section.values().map(|section| section.line.clone()));
-        }
-    }
-    texts
 }
 
 /// `~` and `~/…` with the operator's home folder.
@@ -637,26 +617,4 @@ fn ansible_environment(known_hosts: &str) -> Vec<(String, String)> {
 pub fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-/// The names a text of the profile may use; for `profiles check`.
-#[must_use]
-pub fn unknown_names(profile: &Profile, text: &str, with_machine: bool) -> Vec<String> {
-    let derived = |name: &str| profile.derive.iter().any(|(known, _)| known == name);
-    let known = |name: &str| -> bool {
-        let mut parts = name.splitn(3, '.');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some("home" | "user" | "known_hosts" | "program"), None, None) => true,
-            (Some("site"), Some("dir"), None) => true,
-            (Some("source" | "checkout"), Some(source), None) => profile.sources.contains_key(source),
-            (Some("machine"), Some("name" | "address" | "public_address" | "user"), None) => with_machine,
-            (Some("machine"), Some(_), Some("name" | "address" | "public_address" | "user")) => true,
-            (Some("role"), Some(role), Some("names" | "addresses" | "count" | "first" | "first_name" | "first_public")) => {
-                profile.role(role).is_some()
-            }
-            (Some("secret"), Some(field), None) => profile.field(field).is_some_and(|field| field.kind == FieldKind::Secret),
-            _ => derived(name) || profile.field(name).is_some_and(|field| field.kind != FieldKind::Secret),
-        }
-    };
-    names(text).into_iter().filter(|name| !known(name)).collect()
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
 use super::field::{Condition, Field};
+use super::helm::HelmSpec;
+use super::hints::Hints;
 use super::ids::{CheckId, FieldId, PhaseId, ProfileId, RoleId, SourceId, StepId};
 
 /// The schema version this program reads.
@@ -216,6 +218,9 @@ pub enum FileOrigin {
     Create {
         /// The whole text.
         text: String,
+        /// Lines for each machine of a role; `${list.NAME}` in the text stands for them.
+        #[serde(default)]
+        lists: BTreeMap<String, SectionSpec>,
     },
     /// A copy of a file of the operator's; interpolated path.
     Copy {
@@ -285,6 +290,8 @@ pub struct Phase {
     pub reads_advanced: Vec<String>,
     /// Expected time, minutes, from and to.
     pub expect_minutes: Option<(u32, u32)>,
+    /// Where upstream describes it: an address to read on.
+    pub document: Option<String>,
     /// What skipping it means; a phase without this text cannot be skipped.
     pub skip: Option<String>,
     /// Present only when this holds.
@@ -320,8 +327,12 @@ pub struct Step {
     pub terminal: Terminal,
     /// Prompts answered for it: exact text → answer.
     pub prompts: Vec<Prompt>,
+    /// How the `helm` of its scripts is guarded; none: it is the real one.
+    pub helm: Option<HelmSpec>,
     /// Minutes without output after which it is marked slow.
     pub slow_after_minutes: Option<u32>,
+    /// What is known about its course.
+    pub hints: Hints,
     /// What it does.
     pub action: StepKind,
 }

@@ -321,8 +321,10 @@ impl Reader {
     }
 
     fn phase(&mut self, entry: &Entry) -> Option<Phase> {
-        let (common, mut rest) =
-            split(&entry.table, &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "skip", "when"]);
+        let (common, mut rest) = split(
+            &entry.table,
+            &["id", "title", "help", "needs", "after", "reads", "reads_advanced", "expect_minutes", "document", "skip", "when"],
+        );
         let head: PhaseHead = self.convert(entry, common)?;
         let steps = match rest.remove("step") {
             Some(Value::Array(steps)) => steps,
@@ -346,6 +348,7 @@ impl Reader {
             reads: head.reads,
             reads_advanced: head.reads_advanced,
             expect_minutes: head.expect_minutes.map(|[from, to]| (from, to)),
+            document: head.document,
             skip: head.skip,
             when: head.when,
             steps: list,
@@ -366,7 +369,10 @@ impl Reader {
             "on_retry",
             "terminal",
             "prompts",
+            "helm",
             "slow_after_minutes",
+            "expect",
+            "groups",
         ];
         let (head, rest) = split(&entry.table, &common);
         let head: StepHead = self.convert(entry, head)?;
@@ -384,7 +390,9 @@ impl Reader {
             on_retry: head.on_retry,
             terminal: head.terminal,
             prompts: head.prompts,
+            helm: head.helm,
             slow_after_minutes: head.slow_after_minutes,
+            hints: super::hints::Hints { expect: head.expect, groups: head.groups },
             action,
         })
     }
@@ -457,6 +465,8 @@ struct PhaseHead {
     #[serde(default)]
     expect_minutes: Option<[u32; 2]>,
     #[serde(default)]
+    document: Option<String>,
+    #[serde(default)]
     skip: Option<String>,
     #[serde(default)]
     when: Option<Condition>,
@@ -488,5 +498,11 @@ struct StepHead {
     #[serde(default)]
     prompts: Vec<Prompt>,
     #[serde(default)]
+    helm: Option<super::helm::HelmSpec>,
+    #[serde(default)]
     slow_after_minutes: Option<u32>,
+    #[serde(default)]
+    expect: Vec<super::hints::Expect>,
+    #[serde(default)]
+    groups: Vec<super::hints::Group>,
 }

@@ -6,9 +6,10 @@ use regex::Regex;
 
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
-use super::interpolate::secrets;
+use super::helm::HelmSpec;
+use super::interpolate::{names, secrets};
+use super::known_names::unknown_names;
 use super::plan::FileFormat;
-use super::planner::unknown_names;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
 use super::reach::LOCAL;
@@ -309,8 +310,16 @@ impl Rules<'_> {
                 self.field_exists(&format!("{key}.when"), condition.field.as_str());
             }
             match &file.origin {
-                FileOrigin::Create { text } => {
-                    self.text(&key, text, false);
+                FileOrigin::Create { text, lists } => {
+                    let own = |name: &String| name.strip_prefix("list.").is_some_and(|name| lists.contains_key(name));
+                    let rest =
+                        names(text).into_iter().filter(own).fold(text.clone(), |text, name| text.replace(&format!("${{{name}}}"), ""));
+                    self.text(&key, &rest, false);
+                    for list in lists.values() {
+                        self.role_exists(&format!("{key}.lists"), list.each.as_str());
+                        self.text(&format!("{key}.lists"), &list.line, true);
+                        self.no_secret(&format!("{key}.lists"), &list.line, "a line for each machine");
+                    }
                     self.secret_file(&key, file.secret, text);
                 }
                 FileOrigin::Copy { from } => self.text(&key, &strip_source(self.profile, from), false),
@@ -399,6 +408,24 @@ impl Rules<'_> {
         }
     }
 
+    fn helm(&mut self, key: &str, step: &Step, helm: &HelmSpec) {
+        if !matches!(step.action, StepKind::Command(_)) {
+            self.problem(key, "only a command can have its helm guarded");
+        }
+        for rule in &helm.release {
+            if rule.id.split('/').filter(|part| !part.is_empty()).count() != 2 {
+                self.problem(key, format!("write the release '{}' as NAMESPACE/RELEASE", rule.id));
+            }
+            if rule.reason.is_empty() {
+                self.problem(key, format!("say why '{}' is treated in another way: the reason is shown", rule.id));
+            }
+            for word in &rule.add {
+                self.text(key, word, false);
+                self.no_secret(key, word, "a command line, where every user of the machine can read it");
+            }
+        }
+    }
+
     fn prompt(&mut self, key: &str, step: &Step, prompt: &Prompt) {
         self.text(key, &prompt.text, false);
         self.no_secret(key, &prompt.text, "a prompt");
@@ -435,6 +462,12 @@ impl Rules<'_> {
         }
         for prompt in &step.prompts {
             self.prompt(&format!("{key}.prompts"), step, prompt);
+        }
+        if let Some(helm) = &step.helm {
+            self.helm(&format!("{key}.helm"), step, helm);
+        }
+        for problem in step.hints.problems(matches!(step.action, StepKind::Terraform(_))) {
+            self.problem(key, problem);
         }
         match &step.action {
             StepKind::Command(argv) => {

@@ -363,12 +363,17 @@ pub enum PathAnswer {
     Untried(String),
 }
 
-/// The matrix that checks ask for.
+/// The matrix that checks ask for, as far as it is wanted.
 #[must_use]
-pub fn request(checks: &[&CheckSpec], plan: &Plan, login: impl Fn(&PlanMachine) -> SshLogin) -> ReachRequest {
+pub fn request(
+    checks: &[&CheckSpec],
+    plan: &Plan,
+    wanted: &dyn Fn(&CheckSpec, &Target) -> bool,
+    login: impl Fn(&PlanMachine) -> SshLogin,
+) -> ReachRequest {
     let mut all = BTreeSet::new();
     for check in checks {
-        all.extend(paths(check, plan));
+        all.extend(paths(check, plan).into_iter().filter(|path| wanted(check, &path.target())));
     }
     let machine = |name: &MachineName| plan.machines.iter().find(|machine| machine.name == *name);
     let aim = |path: &Path| machine(&path.to).map(|to| ReachTarget { to: to.name.clone(), address: to.address, what: path.what });

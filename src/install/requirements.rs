@@ -9,6 +9,13 @@ use super::draft::{Draft, DraftMachine};
 use super::field::Condition;
 use super::interpolate::expand;
 use super::profile::{Profile, Role};
+use super::reach;
+
+/// The deployment node, as a place that connects.
+const NODE: &str = "deployment node";
+
+/// Whoever uses what a role offers, beside those the profile tries.
+const ELSEWHERE: &str = "whoever uses it";
 
 /// Everything that is required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -317,54 +324,48 @@ impl View<'_> {
     }
 
     fn ports(&self, checks: &[&CheckSpec]) -> Vec<PortNeed> {
-        let mut needs = Vec::new();
-        let mut put = |from: &str, to: &str, protocol: &'static str, ports: &[u16], purpose: &str, when: String| {
+        let mut needs: Vec<PortNeed> = Vec::new();
+        let mut put = |from: &str, to: &str, protocol: &'static str, ports: Vec<String>, purpose: &str, when: String| {
             if !ports.is_empty() {
-                let ports = ports.iter().map(ToString::to_string).collect();
                 needs.push(PortNeed { from: from.to_owned(), to: to.to_owned(), protocol, ports, purpose: purpose.to_owned(), when });
             }
         };
         for check in checks {
-            if let CheckKind::TcpReachable { tcp, .. } = &check.kind {
-                let to = if check.roles.is_empty() { "all machines".to_owned() } else { join(&check.roles) };
-                put("deployment node", &to, "tcp", tcp, &check.title, self.when(check.when.as_ref()));
+            let when = || self.when(check.when.as_ref());
+            match &check.kind {
+                CheckKind::TcpReachable { tcp, .. } => {
+                    let to = if check.roles.is_empty() { "all machines".to_owned() } else { join(&check.roles) };
+                    put(NODE, &to, "tcp", tcp.iter().map(ToString::to_string).collect(), &check.title, when());
+                }
+                CheckKind::PortsBetween { from, to, ports } => {
+                    let from: Vec<&str> = from.iter().map(|role| if *role == *reach::LOCAL { NODE } else { role.as_str() }).collect();
+                    for port in ports {
+                        let list = |range: Option<reach::PortRange>| range.iter().map(ToString::to_string).collect::<Vec<_>>();
+                        put(&from.join(", "), &join(to), "tcp", list(port.tcp), &port.purpose, when());
+                        put(&from.join(", "), &join(to), "udp", list(port.udp), &port.purpose, when());
+                    }
+                }
+                _ => {}
             }
         }
-        let between = self.between(checks);
-        // Where the profile says who connects, the lists of the roles say nothing more.
-        if between.is_empty() {
-            for role in &self.profile.roles {
-                put("the other machines", role.id.as_str(), "tcp", &role.tcp, &role.title, String::new());
-                put("the other machines", role.id.as_str(), "udp", &role.udp, &role.title, String::new());
-            }
-        }
-        needs.extend(between);
-        needs
-    }
-
-    /// The ports of the role table, those for one purpose together.
-    fn between(&self, checks: &[&CheckSpec]) -> Vec<PortNeed> {
-        let mut needs: Vec<PortNeed> = Vec::new();
-        for check in checks {
-            let CheckKind::PortsBetween { from, to, ports } = &check.kind else { continue };
-            for one in ports {
-                let (protocol, range) = match (one.tcp, one.udp) {
-                    (Some(range), _) => ("tcp", range),
-                    (None, Some(range)) => ("udp", range),
-                    (None, None) => continue,
-                };
-                let (from, to, purpose, when) = (join(from), join(to), one.purpose.clone(), self.when(check.when.as_ref()));
-                let mut need = PortNeed { from, to, protocol, ports: vec![range.to_string()], purpose, when };
-                let same = |known: &&mut PortNeed| {
-                    (&known.from, &known.to, known.protocol, &known.purpose, &known.when)
-                        == (&need.from, &need.to, need.protocol, &need.purpose, &need.when)
-                };
-                match needs.iter_mut().find(same) {
-                    Some(known) => known.ports.append(&mut need.ports),
-                    None => needs.push(need),
+        // What the table of roles says beside that is reached from outside or by more than the table names.
+        let named = |role: &Role, protocol: &str, port: &str| {
+            needs.iter().any(|need| {
+                let to_role = need.to == "all machines" || need.to.split(", ").any(|to| role.id == *to);
+                to_role && need.protocol == protocol && need.ports.iter().any(|known| in_range(known, port))
+            })
+        };
+        let mut others: Vec<PortNeed> = Vec::new();
+        for role in &self.profile.roles {
+            for (protocol, ports) in [("tcp", &role.tcp), ("udp", &role.udp)] {
+                let ports: Vec<String> = ports.iter().map(ToString::to_string).filter(|port| !named(role, protocol, port)).collect();
+                if !ports.is_empty() {
+                    let (from, to, purpose) = (ELSEWHERE.to_owned(), role.id.to_string(), role.title.clone());
+                    others.push(PortNeed { from, to, protocol, ports, purpose, when: String::new() });
                 }
             }
         }
+        needs.extend(others);
         needs
     }
 
@@ -397,11 +398,9 @@ impl View<'_> {
     fn egress(&self, checks: &[&CheckSpec]) -> Vec<EgressNeed> {
         let of = |check: &&CheckSpec| {
             let (from, asked) = match &check.kind {
-                CheckKind::Http { url, address: None, .. } => ("deployment node".to_owned(), hosts_in(&self.text(url))),
+                CheckKind::Http { url, address: None, .. } => (NODE.to_owned(), hosts_in(&self.text(url))),
                 CheckKind::RemoteCommand { command, .. } => (join(&check.roles), hosts_in(command)),
-                CheckKind::Egress { urls } => {
-                    ("deployment node".to_owned(), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect())
-                }
+                CheckKind::Egress { urls } => (NODE.to_owned(), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect()),
                 CheckKind::EgressFromMachines { urls } => {
                     (join(&check.roles), urls.iter().flat_map(|url| hosts_in(&self.text(url))).collect())
                 }
@@ -459,6 +458,13 @@ impl View<'_> {
         };
         checks.iter().filter_map(of).collect()
     }
+}
+
+/// Whether a port lies in a range as it is written, `2379-2380`.
+fn in_range(range: &str, port: &str) -> bool {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| text.parse::<u16>().ok();
+    matches!((number(first), number(last), number(port)), (Some(first), Some(last), Some(port)) if (first..=last).contains(&port))
 }
 
 fn join<T: ToString>(list: &[T]) -> String {

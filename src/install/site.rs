@@ -77,6 +77,9 @@ pub struct Machine {
     pub public_address: Option<String>,
     /// Its SSH user, where it is not the site's own.
     pub user: Option<String>,
+    /// Its jump host, where it is not the site's own: a machine's name or `user@address`.
+    #[serde(default)]
+    pub jump: Option<String>,
 }
 
 impl Machine {

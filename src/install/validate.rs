@@ -7,9 +7,13 @@ use super::draft::{Draft, KeyProblem, Knobs};
 use super::field::{FieldKind, Value, ipv4};
 use super::ids::{MachineName, RoleId, SourceId};
 use super::interpolate::expand;
+use super::jump::Jump;
 use super::profile::Profile;
 use super::relations::check_relation;
 use super::site::{Machine, SecretRef, Site};
+
+/// Machines of a site at most. Every pair of them may have to reach each other, and each is asked in a session of its own.
+pub(crate) const MACHINE_LIMIT: usize = 500;
 
 impl Draft {
     /// Checks everything a profile asks of a site.
@@ -98,6 +102,11 @@ impl Draft {
     }
 
     fn check_machines(&self, profile: &Profile, site: &mut Site, problems: &mut Problems) {
+        if self.machines.len() > MACHINE_LIMIT {
+            // One sentence, and not one for each of them.
+            problems.add("machine", format!("{} machines, and {MACHINE_LIMIT} are the most that this program takes", self.machines.len()));
+            return;
+        }
         let mut addresses: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
         let mut names: BTreeSet<&str> = BTreeSet::new();
         for (number, draft) in self.machines.iter().enumerate() {
@@ -160,6 +169,15 @@ impl Draft {
             {
                 problems.add(key("user"), format!("'{user}' is not a user name"));
             }
+            let address_of = |name: &str| {
+                let other = self.machines.iter().find(|other| other.name == name && other.name != draft.name)?;
+                other.address.parse().ok()
+            };
+            if let Some(jump) = &draft.jump
+                && let Err(problem) = Jump::parse(jump, &address_of)
+            {
+                problems.add(key("jump"), problem);
+            }
             if let (Some(name), Some(address)) = (name, address) {
                 site.machines.push(Machine {
                     name,
@@ -167,6 +185,7 @@ impl Draft {
                     address,
                     public_address: draft.public_address.clone(),
                     user: draft.user.clone(),
+                    jump: draft.jump.clone(),
                 });
             }
         }

@@ -125,6 +125,8 @@ pub enum Detail {
     },
     /// What stands in the cluster.
     Cluster(Cluster),
+    /// The cluster does not answer any more.
+    ClusterAway,
     /// A line of the output is that of a known failure.
     Known {
         /// Its name in the catalogue.
@@ -337,6 +339,7 @@ impl Details {
                 None if self.reasons.len() < MAX_KNOWN => self.reasons.push(text.clone()),
                 None => {}
             },
+            Detail::ClusterAway => self.cluster = None,
             Detail::Cluster(cluster) => self.cluster = Some((at, cluster.clone())),
             Detail::Known { id, title, line } => {
                 if self.known.len() < MAX_KNOWN && self.known.iter().all(|known| known.id != *id) {

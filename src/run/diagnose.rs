@@ -142,13 +142,13 @@ impl Catalogue {
             if issue.id.is_empty() || issues[..at].iter().any(|earlier| earlier.id == issue.id) {
                 return Err(format!("the id '{}' is empty or comes twice: each entry needs a name of its own", issue.id));
             }
-            set([issue.pattern.as_str()]).map_err(|error| format!("{}: {error}", issue.id))?;
         }
-        for normal in &normals {
-            set([normal.pattern.as_str()]).map_err(|error| format!("a normal line: {error}"))?;
-        }
-        let bad = set(issues.iter().map(|issue| issue.pattern.as_str()))?;
-        let normal = set(normals.iter().map(|normal| normal.pattern.as_str()))?;
+        // All at once, which is quick; one by one only to tell which of them is wrong.
+        let bad = set(issues.iter().map(|issue| issue.pattern.as_str())).map_err(|error| {
+            let wrong = issues.iter().find_map(|issue| Some(format!("{}: {}", issue.id, set([issue.pattern.as_str()]).err()?)));
+            wrong.unwrap_or(error)
+        })?;
+        let normal = set(normals.iter().map(|normal| normal.pattern.as_str())).map_err(|error| format!("a normal line: {error}"))?;
         Ok(Self { issues, normals, bad, normal })
     }
 
@@ -181,6 +181,12 @@ impl Catalogue {
         found.sort_by_key(|(entry, _)| *entry);
         found.dedup_by_key(|(entry, _)| *entry);
         found.into_iter().filter_map(|(entry, line)| self.issues.get(entry).map(|issue| hit(issue, line))).collect()
+    }
+
+    /// The known failure that a single line is.
+    #[must_use]
+    pub fn of_line(&self, line: &str) -> Option<Hit> {
+        self.entry(line).and_then(|entry| self.issues.get(entry)).map(|issue| hit(issue, line))
     }
 
     /// The first entry that a line matches.

@@ -482,9 +482,9 @@ fn next_step<'a>(state: &State, phase: &'a PlanPhase) -> Option<&'a PlanStep> {
 fn retry_is_due(state: &State, phase: &PlanPhase, number: usize) -> bool {
     let record_of = |step: &PlanStep| state.step(&StepRef { phase: phase.id.clone(), step: step.id.clone() });
     let own = record_of(&phase.steps[number]);
-    let own_success = own.filter(|record| record.outcome.as_ref().is_some_and(Outcome::is_success)).and_then(|record| record.finished);
+    let own_success = own.filter(|record| record.outcome.as_ref().is_some_and(Outcome::is_success)).and_then(|record| record.finished_seq);
     phase.steps[..number].iter().filter_map(record_of).any(|record| {
         let repeated = record.attempts > 1 && record.outcome.as_ref().is_some_and(Outcome::is_success);
-        repeated && own_success.is_none_or(|success| record.finished.is_some_and(|finished| finished > success))
+        repeated && own_success.is_none_or(|success| record.finished_seq.is_some_and(|finished| finished > success))
     })
 }

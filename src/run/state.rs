@@ -78,6 +78,8 @@ pub struct StepRecord {
     pub started: Option<Timestamp>,
     /// When it ended; none while it runs.
     pub finished: Option<Timestamp>,
+    /// The event that says so: clocks are set back, numbers are not.
+    pub finished_seq: Option<u64>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Time all attempts took, milliseconds.
@@ -285,6 +287,7 @@ impl State {
                 record.attempts = record.attempts.max(*attempt);
                 record.started = Some(recorded.at);
                 record.finished = None;
+                record.finished_seq = None;
                 record.outcome = None;
                 record.digest.clone_from(digest);
                 record.forgotten = false;
@@ -294,6 +297,7 @@ impl State {
             Event::StepFinished { step, outcome, took_ms, .. } => {
                 let record = self.steps.entry(step.clone()).or_default();
                 record.finished = Some(recorded.at);
+                record.finished_seq = Some(recorded.seq);
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;

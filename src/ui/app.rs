@@ -214,7 +214,8 @@ impl Model {
     /// How often a tick is wanted, milliseconds.
     #[must_use]
     pub fn tick_milliseconds(&self) -> u64 {
-        if self.screen == Screen::Run && self.run_is_busy() { 100 } else { 500 }
+        let unseen = matches!(self.popups.last(), Some(Popup::Question(asked)) if !asked.armed);
+        if unseen || (self.screen == Screen::Run && self.run_is_busy()) { 100 } else { 500 }
     }
 }
 
@@ -239,6 +240,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             // Clocks on the screen count seconds.
             model.dirty |= now.as_second() != model.now.as_second() && (model.screen == Screen::Run || model.preflight.watching);
             model.now = now;
+            popup_keys::seen(model);
             let mut commands = preflight::tick(model);
             if model.screen == Screen::Run {
                 commands.extend(run::refresh_log(model, false));
@@ -403,6 +405,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             model.dirty = run::log_arrived(model, ticket, window) || dirty;
             Vec::new()
         }
+        Told::Events { ticket, read } => run::events_arrived(model, ticket, &read),
+        Told::History(history) => run::history_arrived(model, *history),
         Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
     }
 }

@@ -142,6 +142,13 @@ pub enum Command {
     ReadLog(LogRequest),
     /// Looks for a text in a log. Answered by [`Told::LogFound`].
     SearchLog(LogSearch),
+    /// Reads events of an attempt. Answered by [`Told::Events`].
+    ReadEvents(EventsRequest),
+    /// Reads how long past runs beside this one took. Answered by [`Told::History`].
+    LoadHistory {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// Opens a shell where a step works; the shell suspends the screen and calls [`Desk::shell`].
     Shell(ShellRequest),
     /// Puts a text on the terminal's clipboard (OSC 52); the shell does this itself.
@@ -180,6 +187,26 @@ pub struct LogRequest {
     pub ticket: u64,
 }
 
+/// Which events of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsRequest {
+    /// The file.
+    pub path: PathBuf,
+    /// Where what is not known yet begins.
+    pub from: u64,
+    /// Carried back, so that an overtaken answer is recognised.
+    pub ticket: u64,
+}
+
+/// Events of an attempt.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventsRead {
+    /// The events.
+    pub told: Vec<crate::run::detail::Told>,
+    /// Where what is not known yet begins now.
+    pub next: u64,
+}
+
 /// A search in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSearch {
@@ -196,14 +223,16 @@ pub struct LogSearch {
 }
 
 /// Where a shell opens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShellRequest {
-    /// The folder.
-    pub dir: Option<String>,
-    /// The environment of the step; values may name secrets as `${secret.ID}`, which are left out.
-    pub env: BTreeMap<String, String>,
-    /// A line to show first.
-    pub note: String,
+    /// The site file, whose secrets may be wanted.
+    pub site: PathBuf,
+    /// The plan of the run.
+    pub plan: Box<Plan>,
+    /// The step.
+    pub step: StepRef,
+    /// Whether its secrets are in the environment, too.
+    pub secrets: bool,
 }
 
 /// Something that did not work, for people.
@@ -399,6 +428,15 @@ pub enum Told {
         /// What stands there.
         window: Result<LogWindow, Trouble>,
     },
+    /// Events of an attempt.
+    Events {
+        /// The request's ticket.
+        ticket: u64,
+        /// What was read; nothing where there is no such file.
+        read: EventsRead,
+    },
+    /// How long past runs took.
+    History(Box<crate::run::expect::History>),
     /// A search in a log ended.
     LogFound {
         /// The search's ticket.

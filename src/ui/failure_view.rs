@@ -5,7 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::run::{FAILURE_BUTTONS, Focus, Run};
+use super::failure;
+use super::run::{Focus, Run};
 use super::{text, theme, widgets};
 use crate::engine::client::log_path;
 use crate::run::state::PhaseState;
@@ -18,7 +19,9 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
     let columns = usize::from(area.width).saturating_sub(1);
     let heading = text::cut(&format!("{glyph} {} {word}", phase.title), columns);
     frame.render_widget(Line::from(Span::styled(heading, style.patch(theme::heading()))), title);
-    let button_rows = if columns < 68 { 2 } else { 1 };
+    let labels: Vec<&str> = failure::buttons(run).iter().map(|(label, _)| *label).collect();
+    let wide: usize = labels.iter().map(|label| label.len() + 4).sum();
+    let button_rows = if columns < wide { 2 } else { 1 };
     let [body, buttons] = Layout::vertical([Constraint::Min(1), Constraint::Length(button_rows)]).areas(area);
     let record = state.step(&step);
 
@@ -86,11 +89,11 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
         _ => None,
     };
     if button_rows == 1 {
-        frame.render_widget(widgets::buttons(&FAILURE_BUTTONS, focus), buttons);
+        frame.render_widget(widgets::buttons(&labels, focus), buttons);
     } else {
-        let half = FAILURE_BUTTONS.len() / 2;
-        let upper = widgets::buttons(&FAILURE_BUTTONS[..half], focus.filter(|at| *at < half));
-        let lower = widgets::buttons(&FAILURE_BUTTONS[half..], focus.and_then(|at| at.checked_sub(half)));
+        let half = labels.len() / 2;
+        let upper = widgets::buttons(&labels[..half], focus.filter(|at| *at < half));
+        let lower = widgets::buttons(&labels[half..], focus.and_then(|at| at.checked_sub(half)));
         frame.render_widget(ratatui::widgets::Paragraph::new(vec![upper, lower]), buttons);
     }
 }

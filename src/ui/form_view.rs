@@ -8,6 +8,7 @@ use super::app::Model;
 use super::site::{BUTTONS, Part, Section, SiteForm};
 use super::{advanced_view, machines_view, text, theme, widgets};
 use crate::install::field::{Field, FieldKind};
+use crate::install::ids::PhaseId;
 
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -32,7 +33,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     match site.section() {
         Section::Fields(_) => {
             fields(site, frame, content);
-            field_help(site, frame, help);
+            field_help(model, site, frame, help);
         }
         Section::Machines => machines_view::view(site, frame, content, help),
         Section::Advanced => advanced_view::view(site, frame, content, help),
@@ -157,7 +158,7 @@ fn field_line(site: &SiteForm, frame: &mut Frame<'_>, area: Rect, field: &Field,
     }
 }
 
-fn field_help(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
+fn field_help(model: &Model, site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
     let [line, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
     widgets::rule(frame, line);
     let columns = usize::from(area.width).saturating_sub(1);
@@ -174,7 +175,14 @@ fn field_help(site: &SiteForm, frame: &mut Frame<'_>, area: Rect) {
         }
         say(&field.help, theme::text());
         if !field.hard_to_change.is_empty() {
-            say(&format!("Later: {}", field.hard_to_change), theme::warn());
+            let begun = |phase: &&PhaseId| {
+                let state = model.run.as_ref().and_then(|run| run.state.as_ref());
+                state.is_some_and(|state| state.begun().any(|begun| begun.id == **phase))
+            };
+            match field.settled_by.iter().find(begun) {
+                Some(phase) => say(&format!("Settled when {phase} began: a change is asked about. {}", field.hard_to_change), theme::bad()),
+                None => say(&format!("Later: {}", field.hard_to_change), theme::warn()),
+            }
         }
         if field.kind == FieldKind::Secret {
             say("The site file holds a reference to a secret, never the secret itself.", theme::faint());

@@ -3,6 +3,7 @@
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::app::Model;
+use super::run::Run;
 
 /// The parts of a page.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +42,21 @@ pub struct RunParts {
     pub title: Rect,
     /// The log, or the panel of a failed phase.
     pub pane: Rect,
+    /// What the step does in detail, below its log; of height 0 where there is none.
+    pub below: Rect,
     /// The line above the progress.
     pub rule: Rect,
     /// What runs, how far it is, what it waits for.
     pub progress: Rect,
 }
 
-/// Divides the run screen; `narrow` leaves more to the right side where there is little room.
+/// The least height of the right side that is divided between the log and what the step does in detail.
+const TALL: u16 = 24;
+
+/// Divides the run screen; `narrow` leaves more to the right side where there is little room, `split` divides it where it is tall.
 #[must_use]
-pub fn run(body: Rect, narrow: bool) -> RunParts {
-    let [main, rule, progress] = Layout::vertical([Constraint::Min(3), Constraint::Length(1), Constraint::Length(2)]).areas(body);
+pub fn run(body: Rect, narrow: bool, split: bool) -> RunParts {
+    let [main, rule, progress] = Layout::vertical([Constraint::Min(3), Constraint::Length(1), Constraint::Length(3)]).areas(body);
     let left = match main.width {
         0..=89 if narrow => 26,
         0..=89 => 34,
@@ -58,8 +64,9 @@ pub fn run(body: Rect, narrow: bool) -> RunParts {
         _ => 58,
     };
     let [phases, gap, right] = Layout::horizontal([Constraint::Length(left), Constraint::Length(3), Constraint::Min(10)]).areas(main);
-    let [title, pane] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(right);
-    RunParts { phases, gap, title, pane, rule, progress }
+    let below = if split && right.height >= TALL { right.height * 2 / 5 } else { 0 };
+    let [title, pane, below] = Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(below)]).areas(right);
+    RunParts { phases, gap, title, pane, below, rule, progress }
 }
 
 /// How many lines of a log are shown.
@@ -70,7 +77,8 @@ pub fn log_rows(model: &Model) -> usize {
     let height = if full {
         area.height.saturating_sub(1 + u16::from(model.rehearsal))
     } else {
-        run(page(area, model.rehearsal).body, false).pane.height
+        let split = model.run.as_ref().is_some_and(Run::splits);
+        run(page(area, model.rehearsal).body, false, split).pane.height
     };
     usize::from(height.max(1))
 }

@@ -141,6 +141,19 @@ impl LogPane {
         Some(Command::SearchLog(LogSearch { path: self.path.clone(), needle: self.needle.clone(), from, forward, ticket: self.ticket }))
     }
 
+    /// The search forwards for what is in `needle`, behind the line at an offset.
+    pub fn search_from(&mut self, from: u64) -> Option<Command> {
+        self.of.as_ref()?;
+        self.follow = false;
+        Some(Command::SearchLog(LogSearch {
+            path: self.path.clone(),
+            needle: self.needle.clone(),
+            from,
+            forward: true,
+            ticket: self.ticket,
+        }))
+    }
+
     /// A match was found: its line comes to the top.
     pub fn found(&mut self, offset: u64) {
         self.follow = false;

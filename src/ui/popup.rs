@@ -9,7 +9,7 @@ use super::input::Line;
 use super::keymap::Context;
 use crate::install::check::Target;
 use crate::install::field::Field;
-use crate::install::ids::{CheckId, FieldId, PhaseId};
+use crate::install::ids::{CheckId, FieldId, PhaseId, StepRef};
 use crate::install::profile::Profile;
 use crate::run::question::{Question, Wanted};
 
@@ -46,6 +46,15 @@ pub enum Then {
     Start,
     /// Run a phase again from its first step.
     RetryFromStart(PhaseId),
+    /// Go on with what is not done.
+    GoOn,
+    /// Open a shell where a step works.
+    Shell {
+        /// The step.
+        step: StepRef,
+        /// With its secrets.
+        secrets: bool,
+    },
 }
 
 /// A button.
@@ -133,6 +142,10 @@ pub struct Asked {
     pub button: usize,
     /// Why the answer was not taken.
     pub problem: Option<String>,
+    /// Whether keys are for it: a question that comes up by itself must not take what was typed before it was seen.
+    pub armed: bool,
+    /// Since when it has been shown without a key being pressed.
+    pub since: Option<Timestamp>,
 }
 
 /// What lies above a screen.
@@ -258,8 +271,8 @@ impl Popup {
 
     /// A question of the run.
     #[must_use]
-    pub fn question(question: Question) -> Self {
-        Self::Question(Box::new(Asked { question, line: Line::default(), button: 0, problem: None }))
+    pub fn question(question: Question, armed: bool) -> Self {
+        Self::Question(Box::new(Asked { question, line: Line::default(), button: 0, problem: None, armed, since: None }))
     }
 
     /// Whether it asks about leaving.

@@ -9,7 +9,7 @@ use super::app::{Model, Next, leave};
 use super::desk::Command;
 use super::keymap::Action;
 use super::popup::{Asked, EntryFor, Popup, Then};
-use super::{advanced, fix, form, host_keys, import, machines, preflight, review, run, start};
+use super::{advanced, failure, fix, form, host_keys, import, machines, preflight, review, run, run_keys, start};
 use crate::adapters::ignores;
 use crate::install::field::Field;
 use crate::run::machine;
@@ -86,6 +86,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         }
         Popup::HostKeys(_) => return host_keys::act(model, action),
         Popup::Fix(_) => return fix::act(model, action),
+        Popup::Question(asked) if !asked.armed => asked.since = None,
         Popup::Question(asked) => {
             let asked = (**asked).clone();
             return question(asked, action, model);
@@ -164,6 +165,8 @@ fn press(model: &mut Model, then: Then) -> Vec<Command> {
         Then::NewRun => review::new_run(model),
         Then::Start => review::start(model),
         Then::RetryFromStart(phase) => run::retry(model, phase, true),
+        Then::GoOn => run_keys::go_on(model),
+        Then::Shell { step, secrets } => failure::shell(model, step, secrets),
     }
 }
 
@@ -276,6 +279,7 @@ pub fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
                 entry.problem = advanced::parse(entry.line.text(), value).err();
             }
         }
+        Some(Popup::Question(asked)) if !asked.armed => asked.since = None,
         Some(Popup::Question(asked)) => {
             asked.problem = None;
             asked.line.key(key);
@@ -289,7 +293,7 @@ pub fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 pub fn paste(model: &mut Model, text: &str) {
     match model.popups.last_mut() {
         Some(Popup::Entry(entry)) => entry.line.paste(text),
-        Some(Popup::Question(asked)) => asked.line.paste(text),
+        Some(Popup::Question(asked)) if asked.armed => asked.line.paste(text),
         _ => {}
     }
 }
@@ -302,10 +306,39 @@ pub fn close_answered(model: &mut Model, open: &[Question]) {
     });
 }
 
-/// Shows a question, where it is not shown yet.
+/// How long a question that came up by itself must have been shown, with no key pressed, before keys are for it, milliseconds.
+const SEEN_AFTER: i64 = 300;
+
+/// Shows a question that came up by itself: what is being typed is not meant for it.
+pub fn raise(model: &mut Model, question: &Question) {
+    show(model, question, false);
+}
+
+/// Time has passed: a question that has been seen takes keys from now on.
+pub fn seen(model: &mut Model) {
+    let now = model.now;
+    if let Some(Popup::Question(asked)) = model.popups.last_mut()
+        && !asked.armed
+    {
+        match asked.since {
+            None => asked.since = Some(now),
+            Some(since) if now.as_millisecond() - since.as_millisecond() >= SEEN_AFTER => {
+                asked.armed = true;
+                model.dirty = true;
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Shows a question that the operator has called up, where it is not shown yet.
 pub fn ask(model: &mut Model, question: &Question) {
+    show(model, question, true);
+}
+
+fn show(model: &mut Model, question: &Question, armed: bool) {
     let shown = |popup: &Popup| matches!(popup, Popup::Question(asked) if asked.question.id == question.id);
     if !model.popups.iter().any(shown) {
-        model.popups.push(Popup::question(question.clone()));
+        model.popups.push(Popup::question(question.clone(), armed));
     }
 }

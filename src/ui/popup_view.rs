@@ -152,7 +152,9 @@ fn question(asked: &Asked, frame: &mut Frame<'_>, area: Rect, columns: u16, top:
     lines.truncate(usize::from(room));
     frame.render_widget(Paragraph::new(lines), Rect { height: count, ..inner });
     let line = Rect { y: inner.y + count + 1, height: 1, ..inner };
-    if question.takes_text() {
+    if !asked.armed {
+        frame.render_widget(Span::styled("(keys are not taken yet)", theme::faint()), line);
+    } else if question.takes_text() {
         frame.render_widget(Span::styled("› ", theme::accent_heading()), line);
         widgets::entry(frame, widgets::inset(line, 2, 0), &asked.line, question.is_secret(), "", top);
     } else {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::app::{Model, Screen};
 use super::desk::{Again, Command, Trouble};
 use super::keymap::{Action, Context};
+use super::paths;
 use super::popup::{EntryFor, Popup};
 use super::{fix, host_keys};
 use crate::install::check::{Cause, CheckSpec, Finding, Level, Summary, Target, Verdict};
@@ -36,6 +37,8 @@ pub enum Layout {
     Matrix,
     /// One finding a line, failures first.
     List,
+    /// Who reaches whom: roles × roles.
+    Paths,
 }
 
 /// The preflight.
@@ -63,6 +66,8 @@ pub struct Preflight {
     pub filter: Filter,
     /// How.
     pub layout: Layout,
+    /// The cursor among the paths.
+    pub paths: paths::Place,
     /// The cursor.
     pub cursor: Option<(CheckId, Target)>,
     /// Whether the buttons have the focus, and which.
@@ -150,7 +155,9 @@ impl Preflight {
     /// The findings of the list, the worst first.
     #[must_use]
     pub fn list(&self) -> Vec<(CheckId, Target)> {
-        let mut keys: Vec<_> = self.cells.keys().filter(|key| self.passes(key)).cloned().collect();
+        // Open paths are many, and have a matrix of their own.
+        let worth = |key: &&(CheckId, Target)| !paths::is_path(key) || self.rank(key) < 5;
+        let mut keys: Vec<_> = self.cells.keys().filter(|key| self.passes(key)).filter(worth).cloned().collect();
         keys.sort_by_key(|key| self.rank(key));
         keys
     }
@@ -186,7 +193,12 @@ impl Preflight {
                 let row = Row::Cells { title: title(check), cells: machines.iter().map(cell).collect() };
                 groups[1].push((worst(&on_machines), order(check), row));
             }
-            for key in shown.into_iter().filter(|(_, target)| !machines.contains(target)) {
+            // Paths are many: the worst stands for all of a check, and the matrix of paths has each.
+            if let Some(key) = shown.iter().copied().filter(|key| paths::is_path(key)).min_by_key(|key| self.rank(key)) {
+                let row = Row::Cells { title: title(check), cells: vec![Some(key.clone())] };
+                groups[2].push((self.rank(key), order(check), row));
+            }
+            for key in shown.into_iter().filter(|key| !machines.contains(&key.1) && !paths::is_path(key)) {
                 let (group, name) = match &key.1 {
                     Target::Local | Target::Machine(_) => (0, title(check)),
                     Target::Name(name) => (2, name.clone()),
@@ -366,6 +378,11 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         };
     }
     let preflight = &mut model.preflight;
+    if let (Layout::Paths, Some(plan)) = (preflight.layout, &model.review.plan)
+        && paths::act(preflight, plan, action)
+    {
+        return Vec::new();
+    }
     match action {
         Action::Next | Action::Enter | Action::Previous => preflight.button = Some(0),
         Action::Back => return back(model),
@@ -385,7 +402,15 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             };
         }
         Action::Switch => {
-            preflight.layout = if preflight.layout == Layout::Matrix { Layout::List } else { Layout::Matrix };
+            let has_paths = preflight.cells.keys().any(paths::is_path);
+            preflight.layout = match preflight.layout {
+                Layout::Matrix => Layout::List,
+                Layout::List if has_paths => Layout::Paths,
+                Layout::List | Layout::Paths => Layout::Matrix,
+            };
+            if let (Layout::Paths, Some(plan)) = (preflight.layout, &model.review.plan) {
+                paths::enter(preflight, plan);
+            }
         }
         Action::Ignore => return ask_to_ignore(model),
         _ => move_cursor(model, action),

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::app::Model;
 use super::preflight::{Filter, Layout as Shape, Preflight, Row, WATCH_SECONDS};
-use super::{popup, text, theme, widgets};
+use super::{paths_view, popup, text, theme, widgets};
 use crate::install::check::{Finding, Level, Target};
 use crate::install::ids::CheckId;
 use crate::install::plan::Plan;
@@ -34,6 +34,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     match preflight.layout {
         Shape::Matrix => matrix(preflight, plan, frame, findings),
         Shape::List => list(preflight, plan, frame, findings),
+        Shape::Paths => paths_view::matrix(preflight, plan, frame, findings),
     }
     details(model, plan, frame, detail);
     let labels: Vec<&str> = preflight.buttons().iter().map(|(label, _)| *label).collect();
@@ -161,11 +162,34 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
     widgets::scrolled(frame, area, lines, at);
 }
 
-/// As much of a name as there is room for: its beginning, or its end where that is what tells machines apart.
+/// As much of a name as there is room for, as long as it tells machines apart: its beginning; the first letters of its parts with the
+/// number at the end; its beginning and its end; else its number in the list.
 fn short_name(name: &str, all: &[&str], room: usize) -> String {
-    let head: String = name.chars().take(room).collect();
-    let alike = all.iter().filter(|other| other.starts_with(&head)).count();
-    if alike < 2 || head == name { head } else { name.chars().skip(name.chars().count().saturating_sub(room)).collect() }
+    let head = |name: &str, room: usize| name.chars().take(room).collect::<String>();
+    let initials = |name: &str| {
+        let number: String = name.chars().rev().take_while(char::is_ascii_digit).collect::<Vec<_>>().into_iter().rev().collect();
+        let word = name.strip_suffix(number.as_str()).unwrap_or(name);
+        let letters: String = word.split(['-', '_', '.']).filter_map(|part| part.chars().next()).collect();
+        format!("{}{number}", head(&letters, room.saturating_sub(number.chars().count())))
+    };
+    let both = |name: &str| {
+        let tail: String = name.chars().rev().take(1).collect();
+        format!("{}{tail}", head(name, room.saturating_sub(1)))
+    };
+    let ways: [&dyn Fn(&str) -> String; 3] = [&|name| head(name, room), &initials, &both];
+    let short = |name: &str| name.chars().count() <= room;
+    if short(name) {
+        return name.to_owned();
+    }
+    let tells = |way: &&&dyn Fn(&str) -> String| {
+        let own = way(name);
+        let shown = |other: &&&str| **other != name && (if short(other) { (**other).to_owned() } else { way(other) }) == own;
+        !own.is_empty() && all.iter().filter(shown).count() == 0
+    };
+    match ways.iter().find(tells) {
+        Some(way) => way(name),
+        None => (all.iter().position(|other| *other == name).unwrap_or(0) + 1).to_string(),
+    }
 }
 
 fn nothing(preflight: &Preflight) -> Line<'static> {
@@ -220,6 +244,11 @@ fn details(model: &Model, plan: &Plan, frame: &mut Frame<'_>, area: Rect) {
             lines.push(Line::from(vec![Span::styled(format!("{head:<10}"), theme::faint()), Span::styled(piece, style)]));
         }
     };
+    if model.preflight.layout == Shape::Paths {
+        paths_view::describe(&model.preflight, plan, &mut labelled);
+        widgets::paged(frame, area, lines, 0);
+        return;
+    }
     match model.preflight.finding() {
         Some(finding) => describe(finding, plan, &mut labelled),
         None => {
@@ -262,4 +291,21 @@ fn describe(finding: &Finding, plan: &Plan, labelled: &mut impl FnMut(&str, &str
         Level::Strict => "strict: blocks, cannot be ignored",
     };
     labelled("check", &format!("{} ({level}), guards {guards}", finding.check), theme::faint());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_tell_machines_apart() {
+        let all = ["vm1", "vm2", "nginx-node-1", "nginx-obs-node-1", "obs-node-1", "wg-bastion"];
+        let shown = |room: usize| all.map(|name| short_name(name, &all, room));
+        assert_eq!(shown(12), ["vm1", "vm2", "nginx-node-1", "nginx-obs-no", "obs-node-1", "wg-bastion"]);
+        assert_eq!(shown(4), ["vm1", "vm2", "nn1", "non1", "obs-", "wg-b"]);
+        for room in 1..=16 {
+            let names: std::collections::BTreeSet<String> = shown(room).into();
+            assert_eq!(names.len(), all.len(), "{room}: {names:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::{preflight, run};
 use crate::install::change::{Change, FileChange};
 use crate::install::field::{Field, FieldKind};
 use crate::install::ids::FieldId;
-use crate::install::plan::Plan;
+use crate::install::plan::{Plan, PlanPhase};
 use crate::install::site::SecretRef;
 
 /// The part of the screen that has the focus.
@@ -94,7 +94,7 @@ pub fn planned(model: &mut Model, result: Result<Box<(Plan, Vec<FileChange>)>, T
                 return Vec::new();
             }
             let changed = changed(&before, &plan);
-            model.say("The run goes by the new answers; phases that read what changed show as stale");
+            tell_stale(model, &plan);
             vec![run::engine(crate::run::machine::Command::Replan { plan: Box::new(plan), changed })]
         }
         (Next::Continue, None) => preflight::enter(model),
@@ -102,10 +102,28 @@ pub fn planned(model: &mut Model, result: Result<Box<(Plan, Vec<FileChange>)>, T
     }
 }
 
+/// Says which phases the new answers make stale, and what was settled before.
+fn tell_stale(model: &mut Model, plan: &Plan) {
+    let Some(state) = model.run.as_ref().and_then(|run| run.state.as_ref()) else { return };
+    let stale = state.stale_with(plan);
+    if stale.is_empty() {
+        model.say("The run goes by the new answers; nothing that is done depends on them");
+        return;
+    }
+    let mut text = String::from("These phases are done with the answers before, and run again when the run goes on:\n");
+    for (phase, reason) in &stale {
+        text.push_str(&format!("\n{phase}: {reason}"));
+    }
+    for costly in state.costly(plan) {
+        text.push_str(&format!("\n\n{} was settled when phase {} began. {}", costly.label, costly.by, costly.cost));
+    }
+    model.popups.push(Popup::confirm("The run goes by the new answers", text, &[("Close", Some('y'), Then::Close)]));
+}
+
 /// The answers that differ between two plans, as far as a phase reads them.
 #[must_use]
 pub fn changed(before: &Plan, after: &Plan) -> Vec<String> {
-    let reads = |plan: &Plan| -> BTreeMap<FieldId, String> { plan.phases.iter().flat_map(|phase| phase.reads.clone()).collect() };
+    let reads = |plan: &Plan| -> BTreeMap<FieldId, String> { plan.phases.iter().flat_map(PlanPhase::answers).collect() };
     let (before, after) = (reads(before), reads(after));
     let names: BTreeSet<&FieldId> = before.keys().chain(after.keys()).collect();
     names.into_iter().filter(|name| before.get(*name) != after.get(*name)).map(ToString::to_string).collect()

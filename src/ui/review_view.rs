@@ -149,6 +149,9 @@ fn step_lines(
         let typed: Vec<String> = command.argv.iter().map(|word| crate::install::planner::shell_quote(word)).collect();
         say(lines, &format!("$ {}", typed.join(" ")), theme::busy(), 2);
     }
+    for remark in step.remarks() {
+        say(lines, &remark, theme::text(), 2);
+    }
     let what = match &step.action {
         Action::Write { paths } => paths.iter().map(|path| format!("writes {path}")).collect::<Vec<_>>().join("\n"),
         Action::Wait { check, timeout_minutes, .. } => format!("waits up to {timeout_minutes} min until {check} holds"),

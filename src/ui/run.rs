@@ -1,10 +1,11 @@
 //! The run: phases and steps, the log of one of them, what an operator asks of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::app::{Model, Screen};
-use super::desk::{Command, LogWindow, Trouble};
+use super::desk::{Command, EventsRead, LogWindow, Trouble};
+use super::detail_pane::{DetailPane, View};
 use super::keymap::Context;
 use super::log_pane::LogPane;
 use super::popup::Popup;
@@ -13,6 +14,7 @@ use crate::engine::client::{Update, log_path};
 use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::PlanPhase;
 use crate::run::event::{Event, Failure, Outcome, Progress, Recorded, StopReason};
+use crate::run::expect::History;
 use crate::run::machine::{self, Selection};
 use crate::run::state::{PhaseState, State};
 
@@ -58,6 +60,10 @@ pub struct Run {
     pub log_first: bool,
     /// The log.
     pub log: LogPane,
+    /// What the step does in detail.
+    pub detail: DetailPane,
+    /// How long past runs took.
+    pub history: History,
     /// The attempt shown, where it is not the last.
     pub attempt: Option<u32>,
     /// Whether the log has the whole screen.
@@ -71,9 +77,6 @@ pub struct Run {
     /// Something has happened since this screen joined it.
     pub moved: bool,
 }
-
-/// The buttons of the panel of a failed phase.
-pub const FAILURE_BUTTONS: [&str; 6] = ["Retry", "From start", "Skip", "Edit answers", "Shell", "Log"];
 
 impl Run {
     /// Where the focus is.
@@ -127,9 +130,15 @@ impl Run {
         if let Some(gate) = state.gates.get(&phase.id) {
             let step = phase.steps.first().map(|step| StepRef { phase: phase.id.clone(), step: step.id.clone() })?;
             let failure = Failure {
-                message: "Checks that guard this phase do not pass.".into(),
-                lines: gate.blocking.clone(),
-                hint: "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                message: match gate.held {
+                    None => "Checks that guard this phase do not pass.".into(),
+                    Some(_) => gate.blocking.join("; "),
+                },
+                lines: if gate.held.is_none() { gate.blocking.clone() } else { Vec::new() },
+                hint: match gate.held {
+                    None => "Put them right, or ignore one in the preflight with a reason; then retry.".into(),
+                    Some(_) => String::new(),
+                },
                 ..Failure::default()
             };
             return Some((step, failure));
@@ -147,6 +156,12 @@ impl Run {
     #[must_use]
     pub fn shows_failure(&self) -> bool {
         !self.log_first && self.failure().is_some()
+    }
+
+    /// Whether what the step does in detail stands below its log, where there is room.
+    #[must_use]
+    pub fn splits(&self) -> bool {
+        !self.full && self.detail.shown() == View::Log && self.detail.has_work() && !self.shows_failure()
     }
 
     /// The lines of the list: all phases, and the steps of the one under the cursor and of those that run.
@@ -221,8 +236,8 @@ pub fn engine(command: machine::Command) -> Command {
 pub fn joined(model: &mut Model, folder: PathBuf) -> Vec<Command> {
     model.busy = None;
     model.screen = Screen::Run;
-    model.run = Some(Run { folder, auto: true, log: LogPane::new(), ..Run::default() });
-    Vec::new()
+    model.run = Some(Run { folder: folder.clone(), auto: true, log: LogPane::new(), ..Run::default() });
+    vec![Command::LoadHistory { run: folder }]
 }
 
 /// The engine tells something.
@@ -249,7 +264,7 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 let open = run.state.as_ref().map(|state| state.questions.clone()).unwrap_or_default();
                 popup_keys::close_answered(model, &open);
                 if let Event::QuestionAsked { question } = &event.event {
-                    popup_keys::ask(model, question);
+                    popup_keys::raise(model, question);
                     commands.push(Command::Notify(question.text.clone()));
                 }
             }
@@ -320,7 +335,7 @@ fn live(model: &mut Model) -> Vec<Command> {
         commands.push(engine(machine::Command::Run(Selection::default())));
     }
     for question in &open {
-        popup_keys::ask(model, question);
+        popup_keys::raise(model, question);
     }
     commands
 }
@@ -362,22 +377,63 @@ pub fn refresh_log(model: &mut Model, again: bool) -> Vec<Command> {
             let running = run.state.as_ref().and_then(|state| state.step(&step)).is_some_and(|record| record.is_running());
             let of = (step, attempt);
             let ended = run.log.of.as_ref() == Some(&of) && !running && run.log.window.size == 0;
+            run.detail.show(Some(of.clone()), &path);
             run.log.show(Some(of), path);
             if running || ended {
                 run.log.grown();
+                run.detail.grown();
             }
         }
-        None => run.log.show(None, PathBuf::new()),
+        None => {
+            run.detail.show(None, Path::new(""));
+            run.log.show(None, PathBuf::new());
+        }
     }
     if again {
         run.log.again();
     }
-    run.log.request(rows).into_iter().collect()
+    run.log.request(rows).into_iter().chain(run.detail.request()).collect()
 }
 
 /// A window of a log came; whether it changed what is shown.
 pub fn log_arrived(model: &mut Model, ticket: u64, window: Result<LogWindow, Trouble>) -> bool {
     model.run.as_mut().is_some_and(|run| run.log.arrived(ticket, window.map_err(|trouble| trouble.message)))
+}
+
+/// Events of an attempt came.
+pub fn events_arrived(model: &mut Model, ticket: u64, read: &EventsRead) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    if run.detail.arrived(ticket, read) {
+        model.dirty = true;
+    }
+    run.detail.request().into_iter().collect()
+}
+
+/// It is known how long past runs took.
+pub fn history_arrived(model: &mut Model, history: History) -> Vec<Command> {
+    if let Some(run) = &mut model.run {
+        run.history = history;
+        model.dirty = true;
+    }
+    Vec::new()
+}
+
+/// Goes to the place in the log where the failing cell's failure is printed.
+pub fn to_failure(model: &mut Model) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    let Some((row, host, cell)) = run.detail.details.failing() else {
+        model.say("No task of this attempt has failed");
+        return Vec::new();
+    };
+    let said = format!("{} on {host}", row.name);
+    let (offset, begins) = cell.printed.clone().unwrap_or((0, format!("[{host}")));
+    run.log_first = true;
+    run.focus = Focus::Log;
+    run.detail.view = View::Log;
+    run.log.needle = begins;
+    let command = run.log.search_from(offset.saturating_sub(1));
+    model.say(said);
+    command.into_iter().collect()
 }
 
 /// A search in a log ended.

@@ -1,10 +1,12 @@
 //! Keys on the run screen: scrolling, searching, retrying, skipping, stopping.
 
 use super::app::{Model, Screen};
-use super::desk::{Command, ShellRequest};
+use super::desk::Command;
+use super::detail_pane::View;
+use super::failure;
 use super::keymap::Action;
 use super::popup::{EntryFor, Popup, Then};
-use super::run::{FAILURE_BUTTONS, Focus, Run, engine, refresh_log, retry};
+use super::run::{Focus, Run, engine, refresh_log, retry};
 use super::{layout, popup_keys, review};
 use crate::install::plan::PlanPhase;
 use crate::run::machine::{self, Selection};
@@ -15,6 +17,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     let rows = layout::log_rows(model);
     let Some(run) = &mut model.run else { return Vec::new() };
     let page = rows.saturating_sub(1).max(1);
+    if run.detail.shown() != View::Log && !run.full && !run.shows_failure() && scroll_detail(run, action, page) {
+        model.dirty = true;
+        return Vec::new();
+    }
     let scrolls = run.full || run.focus == Focus::Log;
     match action {
         Action::ScrollUp => run.log.up(1),
@@ -40,12 +46,38 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
                 run.attempt = Some(next);
             }
         }
+        Action::Turn => {
+            run.detail.turn();
+            run.log_first |= run.shows_failure();
+        }
+        Action::ToFailure => return super::run::to_failure(model),
         Action::Copy => return copy(model),
         Action::Back if run.full => run.full = false,
         _ => return steer(model, action),
     }
     let resized = matches!(action, Action::Full | Action::Back);
     refresh_log(model, resized)
+}
+
+/// Scrolls what the step does in detail; whether the key is one that scrolls. Tasks are read from their end, the rest from its beginning.
+fn scroll_detail(run: &mut Run, action: Action, page: usize) -> bool {
+    let focus = run.focus == Focus::Log;
+    let from_end = run.detail.shown() == View::Work && !run.detail.details.tasks.is_empty();
+    let (up, lines) = match action {
+        Action::ScrollUp => (true, 1),
+        Action::ScrollDown => (false, 1),
+        Action::Up if focus => (true, 1),
+        Action::Down if focus => (false, 1),
+        Action::PageUp => (true, page),
+        Action::PageDown => (false, page),
+        Action::Home => (true, usize::MAX),
+        Action::Follow | Action::End => (false, usize::MAX),
+        _ => return false,
+    };
+    let most = run.detail.details.tasks.len().max(run.detail.details.resources.len()).max(200);
+    let scrolled = run.detail.scrolled;
+    run.detail.scrolled = if up == from_end { scrolled.saturating_add(lines).min(most) } else { scrolled.saturating_sub(lines) };
+    true
 }
 
 /// Whether a key does something as things stand: others are not offered below the screen.
@@ -62,6 +94,7 @@ pub fn useful(run: &Run, action: Action) -> bool {
         Action::Stop => busy,
         Action::Retry | Action::RetryFromStart => !busy && !gone && failed,
         Action::Shell => !busy && failed,
+        Action::RetryHosts => !busy && !gone && run.phase().is_some_and(|phase| state.failed_on_hosts(phase).is_some()),
         Action::Answers => !busy && !gone && !state.is_complete(),
         Action::Continue => !busy && !state.is_complete() && (gone || !failed),
         Action::Switch => !busy && !failed,
@@ -72,6 +105,8 @@ pub fn useful(run: &Run, action: Action) -> bool {
         }
         Action::Enter => asked || matches!(run.focus, Focus::Failure(_)),
         Action::Full | Action::Search | Action::Wrap | Action::Copy => log && (run.full || run.log_first || !failed),
+        Action::Turn => run.detail.has_work() || run.detail.has_cluster(),
+        Action::ToFailure => run.detail.details.failing().is_some(),
         Action::Follow => log && !run.log.follow,
         _ => true,
     }
@@ -93,9 +128,9 @@ fn steer(model: &mut Model, action: Action) -> Vec<Command> {
     let has_failure = run.shows_failure();
     match (run.focus, action) {
         (Focus::Failure(at), Action::Left) => run.focus = Focus::Failure(at.saturating_sub(1)),
-        (Focus::Failure(at), Action::Right) => run.focus = Focus::Failure((at + 1).min(FAILURE_BUTTONS.len() - 1)),
+        (Focus::Failure(at), Action::Right) => run.focus = Focus::Failure((at + 1).min(failure::buttons(run).len() - 1)),
         (Focus::Failure(at), Action::Enter | Action::Toggle) if has_failure => {
-            let chosen = [Action::Retry, Action::RetryFromStart, Action::Skip, Action::Answers, Action::Shell, Action::Log][at.min(5)];
+            let chosen = failure::buttons(run).get(at).map_or(Action::Retry, |(_, action)| *action);
             return ask_of_run(model, chosen);
         }
         (Focus::Failure(_), Action::Back | Action::Up | Action::Previous) => run.focus = Focus::Phases,
@@ -142,16 +177,12 @@ fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Continue if busy => model.say("The run goes on already"),
         // Its engine has ended: the next one takes up what runs, and goes on.
         Action::Continue if run.ended.is_some() => return review::open_run(model, true),
-        Action::Continue => {
-            run.auto = true;
-            run.pushed = true;
-            run.halted = None;
-            return vec![engine(machine::Command::Run(Selection::default()))];
-        }
-        Action::Retry | Action::RetryFromStart | Action::Answers if busy => {
+        Action::Continue => return ask_to_go_on(model),
+        Action::Retry | Action::RetryFromStart | Action::RetryHosts | Action::Answers if busy => {
             model.complain("A step is running: stop it first (x), or wait until it has ended");
         }
         Action::Retry => return retry(model, phase.id, false),
+        Action::RetryHosts => return failure::retry_hosts(model, &phase),
         Action::RetryFromStart => model.popups.push(Popup::confirm(
             "Run the whole phase again?",
             format!("All {} steps of \"{}\" run again, also those that succeeded.", phase.steps.len(), phase.title),
@@ -162,7 +193,7 @@ fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
             model.screen = Screen::Site;
             model.say("Change answers, then Continue: the run goes on with the new ones");
         }
-        Action::Shell => return shell(model, &phase),
+        Action::Shell => return failure::ask_for_shell(model, &phase),
         Action::Log => {
             run.log_first = !run.log_first;
             run.focus = if run.log_first { Focus::Log } else { Focus::Failure(0) };
@@ -176,6 +207,30 @@ fn ask_of_run(model: &mut Model, action: Action) -> Vec<Command> {
         _ => {}
     }
     Vec::new()
+}
+
+/// Goes on with what is not done; asks first where that means running something again because answers have changed.
+fn ask_to_go_on(model: &mut Model) -> Vec<Command> {
+    let stale = model.run.as_ref().and_then(|run| run.state.as_ref()).map(|state| state.stale_with(&state.plan)).unwrap_or_default();
+    if stale.is_empty() {
+        return go_on(model);
+    }
+    let list: Vec<String> = stale.iter().map(|(phase, reason)| format!("{phase}: {reason}")).collect();
+    model.popups.push(Popup::confirm(
+        "Run these phases again?",
+        format!("They are done, but with other answers, and run again before what follows them:\n\n{}", list.join("\n")),
+        &[("Not now", None, Then::Close), ("Go on", Some('y'), Then::GoOn)],
+    ));
+    Vec::new()
+}
+
+/// Goes on with what is not done.
+pub fn go_on(model: &mut Model) -> Vec<Command> {
+    let Some(run) = &mut model.run else { return Vec::new() };
+    run.auto = true;
+    run.pushed = true;
+    run.halted = None;
+    vec![engine(machine::Command::Run(Selection::default()))]
 }
 
 fn ask_to_skip(model: &mut Model, phase: &PlanPhase) {
@@ -218,13 +273,4 @@ fn ask_to_stop(model: &mut Model) {
             ("Kill it now", Some('K'), Then::Stop { now: true }),
         ],
     ));
-}
-
-fn shell(model: &mut Model, phase: &PlanPhase) -> Vec<Command> {
-    let Some(run) = &model.run else { return Vec::new() };
-    let reference = run.failure().map(|(step, _)| step).or_else(|| run.step());
-    let step = reference.and_then(|reference| phase.steps.iter().find(|step| step.id == reference.step));
-    let Some(step) = step.or(phase.steps.first()) else { return Vec::new() };
-    let note = format!("Folder and environment of {}/{}. Leave the shell to come back: exit", phase.id, step.id);
-    vec![Command::Shell(ShellRequest { dir: step.dir.clone(), env: step.env.clone(), note })]
 }

@@ -6,17 +6,21 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::app::Model;
+use super::detail_pane::View;
 use super::run::{Focus, Place, Run};
-use super::{failure_view, layout, text, theme, widgets};
+use super::{failure_view, layout, progress_view, text, theme, widgets};
+use crate::install::hints::Hints;
 use crate::install::ids::StepRef;
 use crate::install::plan::{Action, PlanPhase, PlanStep};
 use crate::run::event::{Outcome, StopReason};
+use crate::run::expect::words;
 use crate::run::state::{PhaseState, State, StepRecord};
+use crate::run::waiting::waiting;
 
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     let Some(run) = &model.run else { return };
-    let parts = layout::run(body, run.shows_failure());
+    let parts = layout::run(body, run.shows_failure(), run.splits());
     widgets::divider(frame, parts.gap);
     widgets::rule(frame, parts.rule);
     let Some(state) = &run.state else {
@@ -27,11 +31,43 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     if run.shows_failure() {
         failure_view::view(run, frame, parts.title, parts.pane);
     } else {
-        let focus = run.focus == Focus::Log;
-        frame.render_widget(log_title(run, usize::from(parts.title.width), focus), parts.title);
-        log(run, frame, parts.pane);
+        right(model, run, state, frame, &parts);
     }
     progress(model, run, state, frame, parts.progress);
+}
+
+/// Draws the right side: the log, or what the step does in detail, or both.
+fn right(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, parts: &layout::RunParts) {
+    let (columns, focus) = (usize::from(parts.title.width), run.focus == Focus::Log);
+    let none = Hints::default();
+    let hints = run.detail.of.as_ref().and_then(|(step, _)| state.plan.step(step)).map_or(&none, |step| &step.hints);
+    let title = |what: &str| {
+        let style = if focus { theme::accent_heading() } else { theme::heading() };
+        let of = run.detail.of.as_ref().map(|(step, _)| step.to_string()).unwrap_or_default();
+        Line::from(vec![
+            Span::styled(text::cut(&format!("{what} of {of}"), columns), style),
+            Span::styled("  t: next view", theme::faint()),
+        ])
+    };
+    match run.detail.shown() {
+        View::Work => {
+            frame.render_widget(title(if run.detail.details.tasks.is_empty() { "Resources" } else { "Tasks" }), parts.title);
+            progress_view::work(&run.detail, hints, model.now, frame, parts.pane);
+        }
+        View::Cluster => {
+            frame.render_widget(title("Cluster"), parts.title);
+            progress_view::cluster(&run.detail, frame, parts.pane);
+        }
+        View::Log => {
+            frame.render_widget(log_title(run, columns, focus), parts.title);
+            log(run, frame, parts.pane);
+            if parts.below.height > 1 {
+                widgets::rule(frame, Rect { height: 1, ..parts.below });
+                let below = Rect { y: parts.below.y + 1, height: parts.below.height - 1, ..parts.below };
+                progress_view::work(&run.detail, hints, model.now, frame, below);
+            }
+        }
+    }
 }
 
 /// Draws the log on the whole screen: no frames, so that it can be copied with the mouse.
@@ -103,7 +139,7 @@ fn place_line<'a>(model: &Model, run: &Run, state: &'a State, place: &Place, col
     let phase_state = state.phase_state(phase);
     let (glyph, word, style) = theme::phase(phase_state);
     let took = phase_elapsed(model.now, state, phase);
-    let expected = text::expected(phase.expect_minutes);
+    let expected = run.history.band(phase).map(|band| words(band.from, band.to)).unwrap_or_default();
     // Wide: word, time taken and time expected; narrow: what is most telling.
     let right = if columns >= 44 {
         let time = if took > 0 { text::duration(took) } else { String::new() };
@@ -230,7 +266,7 @@ fn progress(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area
     let columns = usize::from(area.width);
     let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).is_settled()).count();
     let total = state.plan.phases.len();
-    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
     if let Some((step, record)) = state.running() {
         let known = run.progress.get(step).map(|(_, progress)| progress);
         let title = state.plan.step(step).map_or_else(|| step.to_string(), |step| step.title.clone());
@@ -248,50 +284,30 @@ fn progress(model: &Model, run: &Run, state: &State, frame: &mut Frame<'_>, area
         first.push(Span::styled(format!(" {} ", text::fit(&title, room)), theme::heading()));
         first.extend(widgets::bar(done.0, done.1, bar_width));
         first.push(Span::styled(right, theme::text()));
-        second = doing(model, state, step, record, known, columns);
+        rest = doing(model, run, state, step, record, columns);
     } else {
         let (glyph, word, style) = standing(run, state);
         first.push(Span::styled(format!(" {glyph} {word}"), style.patch(theme::heading())));
         first.push(Span::styled(format!("  {settled} of {total} phases settled"), theme::faint()));
-        second.push(Span::styled(format!(" {}", text::cut(&what_now(run, state), columns.saturating_sub(2))), theme::faint()));
+        rest.push(Line::from(Span::styled(format!(" {}", text::cut(&what_now(run, state), columns.saturating_sub(2))), theme::faint())));
     }
-    frame.render_widget(ratatui::widgets::Paragraph::new(vec![Line::from(first), Line::from(second)]), area);
+    let lines: Vec<Line<'_>> = std::iter::once(Line::from(first)).chain(rest).collect();
+    frame.render_widget(ratatui::widgets::Paragraph::new(lines), area);
 }
 
-fn doing<'a>(
-    model: &Model,
-    state: &State,
-    step: &StepRef,
-    record: &StepRecord,
-    known: Option<&crate::run::event::Progress>,
-    columns: usize,
-) -> Vec<Span<'a>> {
+/// What the running step waits for, and what is left of the whole: two lines.
+fn doing(model: &Model, run: &Run, state: &State, step: &StepRef, record: &StepRecord, columns: usize) -> Vec<Line<'static>> {
     if let Some(question) = state.questions.iter().find(|question| question.step == *step) {
-        return vec![Span::styled(text::cut(&format!(" ? Waits for your answer: {}", question.text), columns), theme::warn())];
+        return vec![Line::from(Span::styled(text::cut(&format!(" ? Waits for your answer: {}", question.text), columns), theme::warn()))];
     }
-    let Some(known) = known else { return vec![Span::styled(" Starting", theme::faint())] };
-    let ago = |at: Timestamp| u64::try_from(model.now.as_millisecond() - at.as_millisecond()).unwrap_or(0);
-    let mut said = if known.doing.is_empty() { "Working".to_owned() } else { known.doing.clone() };
-    if let Some(since) = known.since {
-        said.push_str(&format!(", for {}", text::duration(ago(since))));
-    }
-    let silent = ago(known.last_output.or(record.started).unwrap_or(model.now));
-    let slow_after = state.plan.step(step).map_or(u64::MAX, |step| u64::from(step.slow_after_minutes) * 60_000);
-    let mut tail = String::new();
-    if silent > slow_after && slow_after > 0 {
-        tail = format!("  ! slow: no output for {}", text::duration(silent));
-    }
-    let bad: Vec<String> = known
-        .parts
-        .iter()
-        .filter(|(_, word)| matches!(word.as_str(), "failed" | "unreachable"))
-        .map(|(name, word)| format!("{name} {word}"))
-        .collect();
-    if !bad.is_empty() {
-        tail.push_str(&format!("  ✗ {}", bad.join(", ")));
-    }
-    let room = columns.saturating_sub(text::width(&tail) + 2);
-    vec![Span::styled(format!(" {}", text::cut(&said, room)), theme::faint()), Span::styled(tail, theme::warn())]
+    let Some((planned, phase)) = state.plan.step(step).zip(state.plan.phase(step.phase.as_str())) else { return Vec::new() };
+    let known = run.progress.get(step).map(|(_, progress)| progress);
+    let band = run.history.band(phase);
+    let left = run.history.left(state, Some((&phase.id, phase_elapsed(model.now, state, phase) / 1000)));
+    let left = left.map(|left| format!(" To the end: {} ({})", words(left.from, left.to), left.source.words())).unwrap_or_default();
+    let waits = waiting(planned, record.started, known, band, model.now);
+    let (first, second) = progress_view::waiting(&waits, &left, columns);
+    vec![first, second]
 }
 
 fn standing(run: &Run, state: &State) -> (&'static str, String, ratatui::style::Style) {

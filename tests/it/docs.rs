@@ -11,6 +11,7 @@ use mosip_setup::adapters::profiles;
 use mosip_setup::install::check::{CheckKind, CheckSpec, DnsRecord, Level};
 use mosip_setup::install::field::{Choice, Condition, Field, FieldKind};
 use mosip_setup::install::fix::Fix;
+use mosip_setup::install::helm::{HelmSpec, ReleaseRule};
 use mosip_setup::install::profile::{
     AnsibleSpec, AskSpec, Count, FileOrigin, OutcomeLine, Profile, Prompt, Refusal, Relation, Repeat, Role, SectionSpec, Source, SshSpec,
     StepKind, TasksEach, Terminal, TerraformSpec, WaitSpec,
@@ -171,6 +172,8 @@ fn every_kind_and_every_key_is_explained() {
         ("## Steps", known::<Repeat>(json!("?"))),
         ("## Steps", known::<Terminal>(json!("?"))),
         ("## Steps", known::<Prompt>(unknown())),
+        ("### Guarded helm", known::<HelmSpec>(unknown())),
+        ("### Guarded helm", known::<ReleaseRule>(unknown())),
         ("## Steps", known::<StepKind>(unknown())),
         ("### `ansible`", known::<AnsibleSpec>(unknown())),
         ("### `ansible`", known::<TasksEach>(unknown())),
@@ -186,10 +189,13 @@ fn every_kind_and_every_key_is_explained() {
     wanted.push(("## Checks", list("id title kind level roles guards provided_by on_demand when remedy fix")));
     wanted.push((
         "## Files",
-        list("target secret when edit create copy once set add section advanced hide secret_keys text from random_hex unless"),
+        list("target secret when edit create copy once set add section advanced hide secret_keys text lists from random_hex unless"),
     ));
     wanted.push(("## Phases", list("id title help needs after reads expect_minutes skip when step")));
-    wanted.push(("## Steps", list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts slow_after_minutes")));
+    wanted.push((
+        "## Steps",
+        list("id title when dir env kubeconfig repeat verify unless on_retry terminal prompts helm slow_after_minutes"),
+    ));
     wanted.push(("### Conditions", vec!["when".into()]));
     for name in known::<Condition>(unknown()) {
         assert!(section(&text, "### Conditions").contains(&format!("{name} = ")), "{name}");

@@ -129,8 +129,24 @@ const CASES: &[Case] = &[
         how: "packets to the port are dropped, as by a firewall",
         on: Fault(&["port-closed", "obs-node", "6443"]),
         off: Fault(&["port-open", "obs-node", "6443"]),
-        findings: &[("fail", "ports.reach.observation", "machine:obs-node")],
+        findings: &[("fail", "ports.reach.observation", "local→obs-node:6443/tcp")],
         together: true,
+    },
+    Case {
+        name: "port closed between two machines",
+        how: "packets to the port are dropped that come from one address",
+        on: Fault(&["path-closed", "vm1", "10.77.0.20", "31080", "tcp"]),
+        off: Fault(&["path-open", "vm1", "10.77.0.20", "31080", "tcp"]),
+        findings: &[("fail", "ports.between.nginx", "mosip-nginx→vm1:31080/tcp")],
+        together: true,
+    },
+    Case {
+        name: "UDP port closed between two machines",
+        how: "the same for UDP",
+        on: Fault(&["path-closed", "vm1", "10.77.0.42", "8472", "udp"]),
+        off: Fault(&["path-open", "vm1", "10.77.0.42", "8472", "udp"]),
+        findings: &[("fail", "ports.between.cluster", "vm2→vm1:8472/udp")],
+        together: false,
     },
     Case {
         name: "local firewall",
@@ -253,7 +269,7 @@ const MACHINES: [(&str, &str); 6] = [
     ("wg-bastion", "\"bastion\""),
 ];
 
-fn site() -> String {
+fn site(of: &str, line: &str) -> String {
     let mut text = "schema = 1\nid = \"lab-0001\"\nprofile = \"turing-rke2\"\ndomain = \"sandbox.example.org\"\ninstallation_name = \"sandbox\"\n\
          public_api_address = \"192.0.2.10\"\nwireguard_endpoint = \"192.0.2.20\"\nwireguard_network = \"10.77.0.0/24\"\nssh_user = \"ubuntu\"\n\
          certificate_chain = \"~/certificates/fullchain.pem\"\ncertificate_key = \"~/certificates/privkey.pem\"\nrancher_base = \"~/rancher\"\n"
@@ -261,7 +277,8 @@ fn site() -> String {
     for (name, roles) in MACHINES {
         let address = HOSTS.iter().find(|(host, _)| *host == name).unwrap().1;
         let public = if matches!(name, "mosip-nginx" | "wg-bastion") { "public_address = \"192.0.2.20\"\n" } else { "" };
-        let _ = write!(text, "[[machine]]\nname = \"{name}\"\nroles = [{roles}]\naddress = \"{address}\"\n{public}");
+        let further = if name == of { format!("{line}\n") } else { String::new() };
+        let _ = write!(text, "[[machine]]\nname = \"{name}\"\nroles = [{roles}]\naddress = \"{address}\"\n{public}{further}");
     }
     text + "[secret]\nrancher_bootstrap_password = \"file:~/password\"\n[source.kit]\npath = \"/home/ubuntu/source\"\n"
 }
@@ -272,28 +289,36 @@ fn wanted(case: &Case) -> Findings {
     case.findings.iter().map(|(verdict, check, target)| ((*verdict).into(), (*check).into(), (*target).into())).collect()
 }
 
-struct Stage {
-    lab: Lab,
+/// A deployment node with the kit and a site of six machines.
+pub struct Stage {
+    pub lab: Lab,
     /// What is not green without any fault: the lab has no way out to the internet.
     healthy: Findings,
 }
 
 impl Stage {
+    /// With every host key recorded, and what is not green without any fault.
     fn up() -> Self {
+        let mut stage = Self::with("", "");
+        stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
+        stage.healthy = stage.findings(0);
+        let blocks = stage.healthy.iter().filter(|(verdict, ..)| verdict != "warn").count();
+        assert_eq!(blocks, 0, "{:?}", stage.healthy);
+        stage
+    }
+
+    /// With a further line for one machine; no host key is recorded yet.
+    pub fn with(machine: &str, line: &str) -> Self {
         let lab = Lab::with(&MACHINES.map(|(name, _)| name), &[]);
         let script = format!(
             "set -e; umask 077; cp -r /srv/kit ~/source; cd ~/source; git init -q -b main; git add -A -f\n\
              git -c user.name=lab -c user.email=lab@example.org commit -q -m kit; printf '%s' 'Lab-Canary/bootstrap' >~/password\n\
              cat >~/site.toml <<'END'\n{}END\n",
-            site()
+            site(machine, line)
         );
         lab.sh(&script).expect(0);
-        let mut stage = Self { lab, healthy: Findings::new() };
+        let stage = Self { lab, healthy: Findings::new() };
         stage.run(&["fetch"]).expect(0);
-        stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
-        stage.healthy = stage.findings(0);
-        let blocks = stage.healthy.iter().filter(|(verdict, ..)| verdict != "warn").count();
-        assert_eq!(blocks, 0, "{:?}", stage.healthy);
         stage
     }
 
@@ -304,7 +329,7 @@ impl Stage {
         self.lab.argv("deployment-node", &[], &words)
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
+    pub fn run(&self, arguments: &[&str]) -> Done {
         let argv = self.argv(arguments);
         Done::of(Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()))
     }

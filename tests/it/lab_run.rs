@@ -20,7 +20,7 @@ const MACHINES: [(&str, &str); 5] = [
 ];
 
 const PASSWORD: &str = "Lab-Canary/bootstrap+42";
-const ADDRESS: &str = "https://rancher.sandbox.example.org/v3/import/labcanary0123456789abcdef_c-m-labcanry.yaml";
+pub const ADDRESS: &str = "https://rancher.sandbox.example.org/v3/import/labcanary0123456789abcdef_c-m-labcanry.yaml";
 
 /// How long a playbook may take here.
 const LONG: Duration = Duration::from_secs(600);
@@ -43,12 +43,12 @@ fn site() -> String {
 }
 
 /// A deployment node that is ready to begin: the kit under git, a site file, the password, and every host key seen.
-struct Node {
-    lab: Lab,
+pub struct Node {
+    pub lab: Lab,
 }
 
 impl Node {
-    fn ready() -> Self {
+    pub fn ready() -> Self {
         let hosts = MACHINES.map(|(name, _)| name);
         let lab = Lab::with(&hosts, &[]);
         // One machine that is as large as six.
@@ -66,19 +66,19 @@ impl Node {
         node
     }
 
-    fn argv(&self, arguments: &[&str]) -> Vec<String> {
+    pub fn argv(&self, arguments: &[&str]) -> Vec<String> {
         let mut words = vec![INSTALLED];
         words.extend(arguments);
         words.extend(["--site", "/home/ubuntu/site.toml"]);
         self.lab.argv("deployment-node", &[], &words)
     }
 
-    fn run(&self, arguments: &[&str]) -> Done {
+    pub fn run(&self, arguments: &[&str]) -> Done {
         let argv = self.argv(arguments);
         Done::of(Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()))
     }
 
-    fn run_with(&self, arguments: &[&str], input: &str) -> Done {
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Done {
         use std::io::Write as _;
         let argv = self.argv(arguments);
         let mut command = Command::new(&argv[0]);
@@ -87,7 +87,7 @@ impl Node {
         crate::stage::done(child)
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         serde_json::from_str(&self.run(&["status", "--json"]).expect(0).out).unwrap()
     }
 
@@ -99,7 +99,7 @@ impl Node {
     }
 }
 
-fn cannot() -> Option<(&'static str, &'static str)> {
+pub fn cannot() -> Option<(&'static str, &'static str)> {
     if let Some(reason) = obstacle() {
         return Some(("lab", reason));
     }

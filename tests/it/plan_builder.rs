@@ -82,6 +82,7 @@ impl StepWith for PlanStep {
 /// A phase that may be skipped and needs others.
 pub fn phase(name: &str, needs: &[&str], steps: Vec<PlanStep>) -> PlanPhase {
     PlanPhase {
+        document: None,
         id: id(name),
         title: name.into(),
         help: String::new(),

@@ -27,7 +27,7 @@ fn edit<'a>(profile: &'a Profile, target: &str) -> Option<&'a EditSpec> {
 
 fn text<'a>(profile: &'a Profile, target: &str) -> &'a str {
     match file(profile, target).map(|file| &file.origin) {
-        Some(FileOrigin::Create { text }) => text,
+        Some(FileOrigin::Create { text, .. }) => text,
         _ => "",
     }
 }
@@ -211,7 +211,7 @@ const PROMISES: &[Promise] = &[
                 FileOrigin::Edit(edit) => {
                     edit.set.to_string().contains("${secret.") || edit.add.to_string().contains("${secret.") || !edit.secret_keys.is_empty()
                 }
-                FileOrigin::Create { text } => text.contains("${secret."),
+                FileOrigin::Create { text, .. } => text.contains("${secret."),
                 FileOrigin::Copy { from } => from.contains("_key}"),
                 FileOrigin::Once { .. } => true,
             };
@@ -353,14 +353,14 @@ const MUTATIONS: &[Mutation] = &[
     ("nginx gets its stream module", |profile| remove_file(profile, "group_vars/nginx.yml")),
     ("both clusters get open-iscsi", |profile| remove_file(profile, "group_vars/mosip_obs.yml")),
     ("both clusters get open-iscsi", |profile| {
-        file_mut(profile, "group_vars/physical_vms.yml").origin = FileOrigin::Create { text: "# none\n".into() }
+        file_mut(profile, "group_vars/physical_vms.yml").origin = FileOrigin::Create { text: "# none\n".into(), lists: Default::default() }
     }),
     ("no group gets the packages of another", |profile| {
         drop(edit_mut(profile, "group_vars/all.yml").hide.remove("apt_upgrade_additional_packages"))
     }),
     ("join tokens are random and written once", |profile| remove_file(profile, "{observation_base}/rke2_token")),
     ("join tokens are random and written once", |profile| {
-        file_mut(profile, "{main_base}/rke2_token").origin = FileOrigin::Create { text: "md5".into() }
+        file_mut(profile, "{main_base}/rke2_token").origin = FileOrigin::Create { text: "md5".into(), lists: Default::default() }
     }),
     ("every file is written by some step", |profile| match &mut step_mut(profile, "prepare/files").action {
         StepKind::Write(WriteSpec::Targets(targets)) => targets.retain(|target| !target.ends_with("group_vars/nginx.yml")),

@@ -44,6 +44,7 @@ fn faults_of_the_preflight_stop_before_anything_runs() {
         ("swap-on", "machine.swap on machine:vm3", "/swap.img"),
         ("dns-wrong", "dns.roots on name:api-internal.sandbox.example.org", "192.0.2.99"),
         ("cert-expired", "certificate.nginx on local", "expired"),
+        ("host-key-changed", "machine.login on machine:vm3", "recorded is SHA256:"),
     ] {
         let stage = Stage::new();
         let done = stage.rehearse(&["--fault", fault]).expect(3);

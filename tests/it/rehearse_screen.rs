@@ -15,9 +15,20 @@ fn a_failure_is_retried_and_the_question_answered_from_the_screen() {
     terminal.until_shows("WireGuard bastion failed");
     let screen = terminal.until_shows("TLS handshake timeout");
     assert!(screen.contains("REHEARSAL"), "{screen}");
+    // A shell where the step works, and back.
+    terminal.send("e");
+    terminal.until_shows("shell of step wireguard/playbook");
+    terminal.send("echo $MOSIP_SETUP_SHELL is here");
+    terminal.send("<enter>");
+    terminal.until_shows("wireguard/playbook is here");
+    terminal.send("exit");
+    terminal.send("<enter>");
+    terminal.until_shows("TLS handshake timeout");
     terminal.send("r");
     let screen = terminal.until_shows("Rancher's import address for the MOSIP cluster");
     assert!(screen.contains("REHEARSAL"), "{screen}");
+    // What is typed before a question has been seen is not meant for it.
+    terminal.until("the question to take keys", |screen| screen.contains("│  ›"));
     terminal.send(ADDRESS);
     terminal.send("<enter>");
     let screen = terminal.until_shows("What is where");

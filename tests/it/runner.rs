@@ -29,9 +29,11 @@ impl Attempt {
             commands: vec![bash(script)],
             terminal: Terminal::Pipe,
             prompts: Vec::new(),
+            helm: None,
             secrets: Vec::new(),
             remove: Vec::new(),
             known_issues: None,
+            cluster: None,
         };
         Self { place, spec }
     }

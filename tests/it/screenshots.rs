@@ -50,6 +50,7 @@ fn screens() -> Vec<(&'static str, &'static str, Model)> {
         ("roles", "Roles of a machine", roles),
         ("settings", "All settings", settings),
         ("preflight", "Preflight", preflight(wide, high, BAD, true)),
+        ("paths", "Who reaches whom", crate::ui_paths::matrix(wide, high, false)),
         ("host-keys", "Host keys of the machines", crate::ui_hosts::first_contact(wide, high)),
         ("review", "Review", review(wide, high)),
         ("diff", "Review of a file", diff),

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use mosip_setup::engine::client::Update;
 use mosip_setup::install::change::{Change, FileChange};
-use mosip_setup::install::check::{Finding, Target, Verdict};
+use mosip_setup::install::check::{Cause, Finding, Target, Verdict};
 use mosip_setup::install::ids::{CheckId, StepRef};
 use mosip_setup::install::plan::Plan;
 use mosip_setup::install::planner::{self, Place};
@@ -173,7 +173,7 @@ pub fn finding(check: &str, target: &str, verdict: Verdict, observed: &str) -> F
         remedy: spec.remedy.clone(),
         guards: spec.guards.clone(),
         ignored: None,
-        cause: None,
+        cause: observed.contains("host key").then_some(Cause::HostKeyUnknown),
     }
 }
 
@@ -403,7 +403,12 @@ impl Story {
             detail: "Open https://rancher.sandbox.example.org, log in as admin, Cluster Management, Import Existing, Generic, name it mosip, and copy the address in the first command: it ends in .yaml.".into(),
             wanted: Wanted::Secret { field: "rancher_import_url".into(), optional: Some("the cluster is not imported; everything else works".into()) },
         };
-        self.event(Event::QuestionAsked { question })
+        let commands = self.event(Event::QuestionAsked { question });
+        // Seen for long enough to be what keys are meant for.
+        for later in [0, 400] {
+            app::update(&mut self.model, Msg::Tick(at(self.seconds) + jiff::SignedDuration::from_millis(later)));
+        }
+        commands
     }
 
     pub fn finish(&mut self) {

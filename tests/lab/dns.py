@@ -1,6 +1,6 @@
 """The lab's name server: answers from a table that is read anew for every question.
 
-Lines are `name TYPE value` with TYPE A, CNAME or TXT, and `!mode answer|servfail|silent`.
+Lines are `name TYPE value` with TYPE A, CNAME or TXT, and `!mode answer|servfail|silent|lie`.
 """
 
 import socket
@@ -72,6 +72,8 @@ def reply(packet, path):
     if mode == "silent":
         return None
     answers, known = resolve(records, name, kind)
+    if mode == "lie":
+        answers, known = ([(name, "A", "198.51.100.7")] if kind == "A" else []), True
     code = SERVFAIL if mode == "servfail" else (OK if known else NXDOMAIN)
     if code:
         answers = []

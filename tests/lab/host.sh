@@ -78,6 +78,10 @@ awk -v total=$((memory_gib * 1024 * 1024)) '/^MemTotal:/ { $2 = total } /^Mem(Fr
   /proc/meminfo >"$root/.lab/claims/meminfo"
 mount --bind "$root/.lab/claims/swaps" "$root/proc/swaps"
 mount --bind "$root/.lab/claims/meminfo" "$root/proc/meminfo"
+echo 8192 >"$root/.lab/claims/inotify"
+echo 524288 >"$root/.lab/claims/inotify-watches"
+mount --bind "$root/.lab/claims/inotify" "$root/proc/sys/fs/inotify/max_user_instances"
+mount --bind "$root/.lab/claims/inotify-watches" "$root/proc/sys/fs/inotify/max_user_watches"
 chmod -R a+rX "$root/.lab/claims"
 
 cd "$root"

@@ -80,6 +80,7 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         public_address: None,
         user: "ubuntu".into(),
         key: "/home/ubuntu/.ssh/id_ed25519".into(),
+        jump: None,
     };
     Plan {
         profile: "test".parse().unwrap(),
@@ -98,6 +99,10 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
         outcome: Vec::new(),
         settled: BTreeMap::new(),
     }
+}
+
+pub(crate) fn login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
+    ssh_login(plan, machine)
 }
 
 pub(crate) fn facts(name: &str) -> MachineFacts {
@@ -127,7 +132,8 @@ fn good(question: &ProbeQuestion, facts: &MachineFacts) -> ProbeAnswer {
 }
 
 fn dns(outcome: DnsOutcome) -> DnsAnswer {
-    DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
+    let servers = vec!["10.77.0.2".into()];
+    DnsAnswer { outcome, hosts_file: Vec::new(), servers, alias: None, elsewhere: None, invented: Vec::new() }
 }
 
 /// `check verdict observed`, those that pass left out.
@@ -183,6 +189,35 @@ async fn recorded_systems_give_exactly_their_findings() {
             "iscsi skipped machine:vm1: needs sudo, which does not work without a password",
         ]
     );
+}
+
+/// What the probe really printed: what each system says, and which checks are not green there.
+#[tokio::test]
+async fn recordings_of_real_systems_are_read() {
+    let small = ["size", "modules", "iscsi"];
+    for (name, os, python) in [
+        ("recorded-ubuntu-24.04", ("ubuntu", "24.04"), "3.12"),
+        ("recorded-ubuntu-22.04", ("ubuntu", "22.04"), "3.10"),
+        ("recorded-debian-13", ("debian", "13"), "3.13"),
+        ("recorded-lab-host", ("ubuntu", "24.04"), "3.11"),
+    ] {
+        let facts = facts(name);
+        assert_eq!((facts.os_id.as_deref(), facts.os_version.as_deref()), (Some(os.0), Some(os.1)), "{name}");
+        assert!(facts.python.as_deref().unwrap().starts_with(python) && facts.sudo == Some(Ok(())), "{name}: {facts:?}");
+        assert_eq!((facts.swap_active.as_deref(), facts.swap_configured.as_deref()), (Some(&[][..]), Some(&[][..])), "{name}");
+        assert!(facts.sudo_version.is_some() && facts.resolver.is_some() && facts.hostname.is_some(), "{name}");
+        assert!(facts.names.len() == 2 && facts.ways_out.len() == 1 && facts.settings.len() == 2, "{name}");
+        assert_eq!(facts.leftovers.as_deref(), Some(&[][..]), "{name}");
+        let open: Vec<String> = judged(name).await.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        let expected = |id: &&String| !small.contains(&id.as_str()) && !["time", "os"].contains(&id.as_str());
+        assert_eq!(open.iter().filter(expected).collect::<Vec<_>>(), [""; 0], "{name}: {open:?}");
+    }
+    let odd = facts("recorded-busybox");
+    assert_eq!((odd.python.as_deref(), odd.systemd, odd.sudo.clone().unwrap().is_err()), (Some(""), Some(false), true));
+    assert!(odd.processors == Some(2) && odd.listeners.is_some() && odd.disks.len() == 2 && odd.clock_synchronised.is_none());
+    let lines = judged("recorded-busybox").await;
+    assert!(lines.contains(&"python fail machine:vm1: no python3 that runs".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"sudo fail machine:vm1: `sudo -n true` as op fails: sudo is not installed".to_owned()), "{lines:?}");
 }
 
 #[tokio::test]
@@ -288,7 +323,7 @@ async fn names_are_judged_one_by_one() {
     ]);
     let plan = plan(vec![check("dns", Level::Fail, serde_json::json!({"kind": "dns", "records": records}))], &[]);
     let probe = recorded(|question| {
-        let ProbeQuestion::Dns { name } = question else { panic!() };
+        let ProbeQuestion::Dns { name, .. } = question else { panic!() };
         Some(ProbeAnswer::Dns(match name.split('.').next().unwrap() {
             "gone" => dns(DnsOutcome::NoSuchName),
             "slow" => dns(DnsOutcome::Timeout),
@@ -381,3 +416,5 @@ async fn a_resolver_that_is_down_is_one_finding() {
     assert_eq!(shown, ["dns.extra name:a.example.org skipped", "dns name:c.example.org skipped", "dns name:b.example.org unknown"]);
     assert!(findings[2].blocks());
 }
+
+mod together;

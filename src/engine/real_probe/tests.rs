@@ -110,6 +110,7 @@ impl Server {
             user: String::from_utf8(user.stdout).unwrap().trim().to_owned(),
             key: self.path(key).display().to_string(),
             known_hosts: self.path("known_hosts").display().to_string(),
+            jump: None,
         }
     }
 
@@ -288,6 +289,7 @@ async fn something_that_is_no_ssh_server() {
         user: "nobody".into(),
         key: "/nowhere".into(),
         known_hosts: folder.path().join("known_hosts").display().to_string(),
+        jump: None,
     };
     let ask = async |port: u16, limits: Limits| {
         let probe = RealProbe { ssh_port: port, ssh: limits, ..RealProbe::default() };

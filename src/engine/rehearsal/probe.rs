@@ -2,24 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::stage::Fault;
-use crate::engine::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
+use crate::engine::ports::{BoxFuture, Heard, Probe, ProbeAnswer, ProbeQuestion};
 use crate::engine::real_probe::RealProbe;
 use crate::install::facts::{
     CommandFacts, DiskFacts, DnsAnswer, DnsOutcome, HostKey, HostKeyAnswer, HttpAnswer, LoginFailure, LoginFailureKind, MachineAnswer,
-    MachineFacts, ModuleState, NameAnswer, Protocol, TcpAnswer, ToolFacts, UserFacts, WayOut, WayOutcome,
+    MachineFacts, MendFacts, ModuleState, NameAnswer, Protocol, TcpAnswer, ToolFacts, UserFacts, WayOut, WayOutcome,
 };
-use crate::install::inquiry::MachineWants;
+use crate::install::inquiry::{MachineWants, MendOrder};
 use crate::install::outside::{ChartPin, ChartsFacts, IndexAnswer, PullAnswer, PullFacts};
 use crate::install::plan::Plan;
 use crate::install::reach::{ListenState, Path, PathAnswer, ReachAnswer, ReachHost, ReachRequest, What};
 
 const FACTS: &str = include_str!("../../../assets/rehearsal/facts.json");
+
+/// The host key that is recorded for every machine of a rehearsal.
+const RECORDED: &str = "SHA256:cmVoZWFyc2FsIHJlY29yZGVkIGtleSBvZiBtYWNoaW5l";
+
+/// The one that a machine presents where that is rehearsed.
+const PRESENTED: &str = "SHA256:cmVoZWFyc2FsIHByZXNlbnRlZCBrZXkgb2YgbWFjaGlu";
 
 /// What the recorded facts say beside those of a machine.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +50,8 @@ pub struct RehearsalProbe {
     real: RealProbe,
     faults: Vec<Fault>,
     plan: Mutex<Option<Arc<Plan>>>,
+    /// Whether somebody has run the script against swap; in a rehearsal it holds until the program ends.
+    swap_mended: AtomicBool,
     pause: Duration,
 }
 
@@ -51,7 +60,14 @@ impl RehearsalProbe {
     #[must_use]
     pub fn new(real: RealProbe, faults: Vec<Fault>, speed: f64) -> Self {
         let pause = Duration::from_millis(350).div_f64(speed.max(0.01));
-        Self { recorded: serde_json::from_str(FACTS).ok(), real, faults, plan: Mutex::new(None), pause }
+        Self {
+            recorded: serde_json::from_str(FACTS).ok(),
+            real,
+            faults,
+            plan: Mutex::new(None),
+            swap_mended: AtomicBool::new(false),
+            pause,
+        }
     }
 
     /// The plan whose names and machines are played.
@@ -74,22 +90,34 @@ impl RehearsalProbe {
                         detail: "no route to host (rehearsed)".into(),
                     })));
                 }
+                if self.has(Fault::HostKeyChanged) && is_fault_machine(&login.address) {
+                    let detail = format!(
+                        "{}:22 presents the host key {PRESENTED} (ssh-ed25519); recorded is {RECORDED} (ssh-ed25519)",
+                        login.address
+                    );
+                    let kind = LoginFailureKind::ChangedHostKey { recorded: vec![RECORDED.into()], presented: PRESENTED.into() };
+                    return Some(ProbeAnswer::Machine(MachineAnswer::Failed(LoginFailure { kind, detail })));
+                }
                 let mut facts = complete(&recorded.machine, wants);
                 facts.user = Some(login.user.clone());
                 facts.hostname = Some(login.name.to_string());
                 facts.machine_id = Some(format!("rehearsal-{}", login.address));
                 facts.names = wants.names.iter().map(|name| (name.clone(), self.name_on_machine(name))).collect();
-                if self.has(Fault::SwapOn) && is_fault_machine(&login.address) {
+                if self.has(Fault::SwapOn) && !self.swap_mended.load(Ordering::Relaxed) && is_fault_machine(&login.address) {
                     facts.swap_active = Some(vec!["/swap.img".into()]);
                     facts.swap_configured = Some(vec!["/etc/fstab: /swap.img".into()]);
                 }
                 ProbeAnswer::Machine(MachineAnswer::Facts(Box::new(facts)))
             }
-            ProbeQuestion::HostKey { .. } => ProbeAnswer::HostKey(HostKeyAnswer::Known(HostKey {
-                kind: "ssh-ed25519".into(),
-                base64: String::new(),
-                fingerprint: "SHA256:rehearsal".into(),
-            })),
+            ProbeQuestion::HostKey { login } => {
+                let key =
+                    |fingerprint: &str| HostKey { kind: "ssh-ed25519".into(), base64: String::new(), fingerprint: fingerprint.into() };
+                ProbeAnswer::HostKey(if self.has(Fault::HostKeyChanged) && is_fault_machine(&login.address) {
+                    HostKeyAnswer::Changed { recorded: vec![format!("{RECORDED} (ssh-ed25519)")], presented: key(PRESENTED) }
+                } else {
+                    HostKeyAnswer::Known(key(RECORDED))
+                })
+            }
             ProbeQuestion::Local { wants } => ProbeAnswer::Local(Box::new(complete(&recorded.local, wants))),
             ProbeQuestion::Tool { command, .. } => ProbeAnswer::Tool(match recorded.tools.get(command) {
                 Some(text) => ToolFacts { path: Some(format!("/usr/bin/{command}")), version: Some(said(text)) },
@@ -105,7 +133,7 @@ impl RehearsalProbe {
                     recorded.commands.iter().filter(|(start, _)| line.starts_with(start.as_str())).max_by_key(|(start, _)| start.len());
                 ProbeAnswer::Command(said(longest.map(|(_, text)| text.as_str()).unwrap_or_default()))
             }
-            ProbeQuestion::Dns { name } => ProbeAnswer::Dns(self.name(name)),
+            ProbeQuestion::Dns { name, .. } => ProbeAnswer::Dns(self.name(name)),
             ProbeQuestion::Tcp { address, port, banner } => ProbeAnswer::Tcp(if self.has(Fault::HostDown) && is_fault_machine(address) {
                 TcpAnswer::Silent(5)
             } else if *banner || *port == 22 {
@@ -162,7 +190,8 @@ impl RehearsalProbe {
             Some(address) => DnsOutcome::Addresses { addresses: vec![address], through: Vec::new() },
             None => DnsOutcome::NoSuchName,
         };
-        DnsAnswer { outcome, hosts_file: Vec::new(), servers: vec!["10.77.0.2".into()] }
+        let servers = vec!["10.77.0.2".into()];
+        DnsAnswer { outcome, hosts_file: Vec::new(), servers, alias: None, elsewhere: None, invented: Vec::new() }
     }
 }
 
@@ -246,5 +275,18 @@ impl Probe for RehearsalProbe {
                 })
             }
         }
+    }
+
+    fn mend(&self, order: MendOrder, mut heard: Heard) -> BoxFuture<'_, MendFacts> {
+        // Nothing outside the scratch folder is touched: the script is not run, and what it is for is played.
+        if order.script.contains("swapoff") {
+            self.swap_mended.store(true, Ordering::Relaxed);
+        }
+        Box::pin(async move {
+            tokio::time::sleep(self.pause).await;
+            let output = "REHEARSAL: the script was not run\n".to_owned();
+            heard(output.as_bytes());
+            MendFacts { exit: Some(0), output, problem: None }
+        })
     }
 }

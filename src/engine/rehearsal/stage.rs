@@ -29,6 +29,8 @@ pub enum Fault {
     HostDown,
     /// One machine has swap, now and after a reboot: the preflight says so.
     SwapOn,
+    /// One machine presents another host key than the one recorded: the preflight says so, with both fingerprints.
+    HostKeyChanged,
     /// api-internal leads to a wrong address: the preflight says so.
     DnsWrong,
     /// The certificate has expired: the preflight says so.
@@ -46,6 +48,7 @@ impl std::fmt::Display for Fault {
         formatter.write_str(match self {
             Self::HostDown => "host-down",
             Self::SwapOn => "swap-on",
+            Self::HostKeyChanged => "host-key-changed",
             Self::DnsWrong => "dns-wrong",
             Self::CertExpired => "cert-expired",
             Self::PortClosed => "port-closed",

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Target};
+use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Target, Verdict};
 use crate::install::facts::{MachineAnswer, MachineFacts, NameAnswer, WayOut, WayOutcome};
 use crate::install::ids::MachineName;
 use crate::install::plan::Plan;
 
 use super::judgement::{Judged, Judgement, looks_at, machines, skipped};
 use super::state::{gib, too_small};
+use super::system;
 
 /// Memory that firmware and kernel keep for themselves, as in the size of one machine.
 const MEMORY_TOLERANCE: f64 = 0.92;
@@ -53,9 +54,17 @@ pub fn across(check: &CheckSpec, plan: &Plan, told: &Told) -> Vec<Finding> {
                 vec![total_size((*cpu, *ram_gib), (*better_cpu, *better_ram_gib), &asked).finding(check, Target::Local)]
             }
         }
-        CheckKind::DnsFromMachines { records } => names(check, records, &asked),
+        CheckKind::DnsFromMachines { records } => {
+            let trouble = |name: &MachineName, facts: &MachineFacts, record: &DnsRecord| own_trouble(plan, name, facts, record);
+            names(check, records, &asked, &trouble)
+        }
         CheckKind::EgressFromMachines { urls } => {
-            let answers = |url: &str| asked.iter().map(|(name, facts)| (name.as_str(), facts.ways_out.get(url))).collect::<Vec<_>>();
+            // A machine from which nothing gets out says so at its first address alone.
+            let says = |facts: &MachineFacts, url: &str| !shut_in(facts) || facts.ways_out.keys().next().is_some_and(|first| first == url);
+            let answers = |url: &str| {
+                let saying = asked.iter().filter(|(_, facts)| says(facts, url));
+                saying.map(|(name, facts)| (name.as_str(), facts.ways_out.get(url))).collect::<Vec<_>>()
+            };
             ways_out(check, urls, &answers)
         }
         _ => skip("a check of this kind does not compare machines"),
@@ -127,14 +136,41 @@ fn total_size(least: (u32, u32), better: (u32, u32), asked: &[(&MachineName, &Ma
     Judgement::new(judged, format!("{processors} processors and {:.0} GiB on {} machines", gib(memory), asked.len()), expected)
 }
 
-fn names(check: &CheckSpec, records: &[DnsRecord], asked: &[(&MachineName, &MachineFacts)]) -> Vec<Finding> {
+/// Whether every address that a machine was asked to reach failed in the same way.
+fn shut_in(facts: &MachineFacts) -> bool {
+    let mut outcomes = facts.ways_out.values().map(|way| &way.outcome);
+    let Some(first) = outcomes.next() else { return false };
+    facts.ways_out.len() > 1 && !matches!(first, WayOutcome::Answered(_)) && outcomes.all(|outcome| outcome == first)
+}
+
+/// Whether what a machine says about a name follows from its own `/etc/hosts` or resolver, which have findings of their own.
+fn own_trouble(plan: &Plan, name: &MachineName, facts: &MachineFacts, record: &DnsRecord) -> bool {
+    let Some(machine) = plan.machines.iter().find(|machine| machine.name == *name) else { return false };
+    plan.checks.iter().filter(|check| looks_at(check, machine)).any(|check| match &check.kind {
+        CheckKind::HostsFile {} => {
+            let named = |line: &String| line.split_whitespace().skip(1).any(|word| word.eq_ignore_ascii_case(&record.name));
+            facts.hosts_file.iter().flatten().any(named) && system::hosts_file(plan, facts).judged == Judged::Wrong
+        }
+        CheckKind::Resolver {} => system::resolver(facts).judged == Judged::Wrong,
+        _ => false,
+    })
+}
+
+type Trouble<'a> = &'a dyn Fn(&MachineName, &MachineFacts, &DnsRecord) -> bool;
+
+fn names(check: &CheckSpec, records: &[DnsRecord], asked: &[(&MachineName, &MachineFacts)], trouble: Trouble<'_>) -> Vec<Finding> {
     let mut found: Vec<(bool, Finding)> = Vec::new();
     for record in records {
         let target = Target::Name(record.name.clone());
         if found.iter().any(|(_, finding)| finding.target == target) {
             continue;
         }
-        let answers = groups(asked.iter().map(|(name, facts)| (name.as_str(), facts.names.get(&record.name).cloned())));
+        let saying = asked.iter().filter(|(name, facts)| !trouble(name, facts, record));
+        let answers = groups(saying.map(|(name, facts)| (name.as_str(), facts.names.get(&record.name).cloned())));
+        if answers.is_empty() {
+            found.push((false, skipped(check, target, "the machines' own resolvers have findings of their own")));
+            continue;
+        }
         let silent = answers.len() == 1 && answers.contains_key(&Some(NameAnswer::NoServer));
         found.push((silent, seen_from_machines(record, &answers).finding(check, target)));
     }
@@ -200,6 +236,12 @@ pub fn ways_out<'a>(check: &CheckSpec, urls: &[String], answers: &dyn Fn(&str) -
     for url in urls {
         let target = Target::Name(host_of(url).to_owned());
         let given = answers(url);
+        if given.is_empty() {
+            if !found.iter().any(|(_, known)| known.target == target) {
+                found.push((None, skipped(check, target, "nothing gets out at all: see the one finding about it")));
+            }
+            continue;
+        }
         let outcomes = groups(given.iter().map(|(name, way)| (*name, way.map(|way| way.outcome.clone()))));
         let proxies: Vec<&str> = given.iter().filter_map(|(_, way)| way.as_ref()?.proxy.as_deref()).collect();
         let one = (outcomes.len() == 1).then(|| outcomes.keys().next().cloned().flatten()).flatten();
@@ -207,7 +249,7 @@ pub fn ways_out<'a>(check: &CheckSpec, urls: &[String], answers: &dyn Fn(&str) -
         let finding = way_out(url, &outcomes, proxies.first().copied()).finding(check, target.clone());
         // Several addresses of one host give one finding: the one that is not green.
         match found.iter_mut().find(|(_, known)| known.target == target) {
-            Some(known) if known.1.verdict == crate::install::check::Verdict::Pass => *known = (same, finding),
+            Some(known) if known.1.verdict == Verdict::Pass => *known = (same, finding),
             Some(_) => {}
             None => found.push((same, finding)),
         }
@@ -219,6 +261,27 @@ pub fn ways_out<'a>(check: &CheckSpec, urls: &[String], answers: &dyn Fn(&str) -
         }
     }
     found.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// Where several checks of the way out say the same of every host, there is none at all: said once.
+pub fn one_way_out(checks: &[&CheckSpec], findings: &mut [Finding]) {
+    let out = |finding: &Finding| {
+        let own = checks.iter().find(|check| check.id == finding.check).map(|check| &check.kind);
+        matches!(own, Some(CheckKind::Egress { .. } | CheckKind::EgressFromMachines { .. }))
+    };
+    let said: Vec<&Finding> = findings.iter().filter(|finding| out(finding) && finding.verdict != Verdict::Skipped).collect();
+    let Some(first) = said.first() else { return };
+    let same = said.iter().all(|finding| finding.verdict != Verdict::Pass && finding.observed == first.observed);
+    if !same {
+        return;
+    }
+    let (check, target) = (first.check.clone(), first.target.clone());
+    for finding in findings.iter_mut() {
+        let other = (&finding.check, &finding.target) != (&check, &target);
+        if let Some(spec) = checks.iter().find(|known| known.id == finding.check).filter(|_| other && out(finding)) {
+            *finding = skipped(spec, finding.target.clone(), "nothing gets out at all: see the one finding about it");
+        }
+    }
 }
 
 fn way_out(url: &str, outcomes: &BTreeMap<Option<WayOutcome>, Vec<&str>>, proxy: Option<&str>) -> Judgement {

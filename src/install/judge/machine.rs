@@ -53,6 +53,10 @@ pub fn machine(checks: &[&CheckSpec], plan: &Plan, machine: &PlanMachine, seen: 
             login_failure(failure).finding(check, target.clone())
         } else if unreachable {
             skipped(check, target.clone(), "machine not reachable")
+        } else if let (Some(jump), CheckKind::TcpReachable { tcp, .. }) = (&machine.jump, &check.kind)
+            && tcp == &[22]
+        {
+            skipped(check, target.clone(), &format!("reached through the jump host {}", jump.place()))
         } else if let CheckKind::TcpReachable { tcp, listening } = &check.kind {
             // Where SSH itself is the trouble, the login check says so.
             network::tcp(tcp, *listening, seen.tcp, seen.answer.is_none()).finding(check, target.clone())
@@ -123,7 +127,7 @@ fn sudo_problem(facts: &MachineFacts) -> Option<Judgement> {
                 .map(|_| " (this is sudo-rs)")
                 .unwrap_or_default();
             let observed = format!("`sudo -n true` as {user} fails: {}{flavour}", if said.is_empty() { "no reason given" } else { said });
-            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(sudo_remedy(said, user)))
+            Some(Judgement::new(Judged::Wrong, observed, expected).remedy(sudo_remedy(said, user)).alone())
         }
         None => Some(Judgement::unknown("sudo could not be tried", expected)),
     }
@@ -198,5 +202,48 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
             None => Judgement::unknown("the command had not ended when the session's time was up", check.title.clone()),
         },
         _ => Judgement::unknown(format!("a check of kind {} does not look at machines", check.kind.name()), check.title.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sudo_refuses_in_many_ways_and_each_has_its_remedy() {
+        let of = |said: &str, version: &str| {
+            let facts = MachineFacts {
+                user: Some("op".into()),
+                sudo: Some(Err(said.into())),
+                sudo_version: Some(version.into()),
+                ..MachineFacts::default()
+            };
+            let judgement = sudo_problem(&facts).unwrap();
+            (judgement.observed, judgement.remedy)
+        };
+        for (said, helps) in [
+            ("sudo is not installed", "apt-get install sudo"),
+            ("sudo: sorry, you must have a tty to run sudo", "!requiretty"),
+            ("sudo: a password is required", "op ALL=(ALL) NOPASSWD: ALL"),
+            ("op is not in the sudoers file.", "no right to use sudo"),
+            ("Sorry, user op may not run sudo on vm1.", "no right to use sudo"),
+            ("sudo: account validation failure, is your account locked?", "chage -l op"),
+            ("/etc/sudoers.d/x:1:7: syntax error", "visudo -c"),
+            ("it works, and gives user id 33 instead of 0", "somebody else than root"),
+        ] {
+            let (observed, remedy) = of(said, "Sudo version 1.9.15p5");
+            assert!(observed.contains(said) && remedy.contains(helps), "{said}: {remedy}");
+        }
+        assert!(of("sudo: interactive authentication is required", "sudo-rs 0.2.8").0.ends_with("(this is sudo-rs)"));
+        let works = |version: &str| sudo_works(&MachineFacts { sudo_version: Some(version.into()), ..MachineFacts::default() }).judged;
+        assert_eq!((works("sudo-rs 0.2.8"), works("Sudo version 1.9.15p5")), (Judged::Doubtful, Judged::Right));
+    }
+
+    #[test]
+    fn host_keys_are_a_cause_that_front_ends_recognise() {
+        let of = |kind: LoginFailureKind| login_failure(&LoginFailure { kind, detail: String::new() }).cause;
+        assert_eq!(of(LoginFailureKind::UnknownHostKey { fingerprint: String::new() }), Some(Cause::HostKeyUnknown));
+        assert_eq!(of(LoginFailureKind::RevokedHostKey { fingerprint: String::new() }), Some(Cause::HostKeyRevoked));
+        assert_eq!(of(LoginFailureKind::Refused), None);
     }
 }

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use regex::Regex;
 
-use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Target};
+use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Target, Verdict};
 use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer};
 
-use super::judgement::{Judged, Judgement};
+use super::judgement::{Judged, Judgement, skipped};
 
 fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -58,6 +58,9 @@ fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
         }
     };
     let servers = if answer.servers.is_empty() { "the DNS servers".to_owned() } else { answer.servers.join(", ") };
+    if let Some(view) = other_view(record, answer, wanted, &servers, &expected) {
+        return view;
+    }
     match &answer.outcome {
         DnsOutcome::Addresses { addresses, through } => {
             let path = if through.is_empty() { String::new() } else { format!(" through {}", through.join(", ")) };
@@ -71,7 +74,19 @@ fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
                 return Judgement::new(Judged::Wrong, observed, expected)
                     .remedy("Leave the right address alone: clients take any of them.");
             }
-            Judgement::new(Judged::Right, observed, expected)
+            // Right today; an alias would follow the other when it moves.
+            let note = match &record.alias_of {
+                Some(name) if through.is_empty() => format!(", as an address of its own instead of a CNAME of {name}"),
+                _ => String::new(),
+            };
+            Judgement::new(Judged::Right, format!("{observed}{note}"), expected)
+        }
+        DnsOutcome::NoSuchName | DnsOutcome::NoAddress if answer.alias.is_some() => {
+            let target = answer.alias.as_deref().unwrap_or_default();
+            missing(
+                format!("is a CNAME of {target}, which leads to no address"),
+                format!("Make an address record for {target}, or correct the CNAME."),
+            )
         }
         DnsOutcome::NoSuchName => missing("the name does not exist (NXDOMAIN)".to_owned(), create),
         DnsOutcome::NoAddress => {
@@ -89,6 +104,86 @@ fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
             .remedy("Look at the zone and the resolver: it cannot serve this name.")
             .alone(),
         DnsOutcome::Failed(reason) => Judgement::unknown(format!("DNS cannot be asked: {reason}"), expected),
+    }
+}
+
+/// What a resolver calls it that leaves private addresses out.
+const REBIND: &str = "rebind protection";
+
+/// Where the answer is wrong because of who answers, and not because of the record: servers that answer every name alike, rebind
+/// protection, another view of the zone.
+fn other_view(record: &DnsRecord, answer: &DnsAnswer, wanted: Option<IpAddr>, servers: &str, expected: &str) -> Option<Judgement> {
+    let right = |outcome: &DnsOutcome| matches!((outcome, wanted), (DnsOutcome::Addresses { addresses, .. }, Some(wanted)) if addresses.contains(&wanted));
+    if right(&answer.outcome) || !answer.hosts_file.is_empty() {
+        return None;
+    }
+    if let DnsOutcome::Addresses { addresses, .. } = &answer.outcome
+        && !answer.invented.is_empty()
+        && addresses == &answer.invented
+    {
+        let observed = format!("{servers} answers every name alike, with {}, also one that cannot exist", list(addresses));
+        let remedy = "Use another name server: this one invents answers (a provider's search page, or a login page of the network).";
+        return Some(Judgement::new(Judged::Wrong, observed, expected).remedy(remedy).alone());
+    }
+    let other = answer.elsewhere.as_ref().filter(|other| right(&other.outcome))?;
+    let who = format!("{} ({})", if other.zone { "the zone's own servers" } else { "public resolvers" }, other.servers.join(", "));
+    let address = wanted.map(|address| address.to_string()).unwrap_or_default();
+    let private = matches!(wanted, Some(IpAddr::V4(address)) if address.is_private());
+    let (observed, remedy) = match &answer.outcome {
+        DnsOutcome::Addresses { addresses, .. } => (
+            format!("two views of the zone: {servers} says {}, and {who} say {address}", list(addresses)),
+            format!("Correct {} in the view that {servers} serves, or wait until its old answer expires.", record.name),
+        ),
+        DnsOutcome::NoAddress if private => (
+            format!("{who} say {address}, and {servers} leaves it out: {REBIND}, which drops private addresses"),
+            "The record is right. Allow this domain in the resolver (dnsmasq: rebind-domain-ok, unbound: private-domain), or use another."
+                .to_owned(),
+        ),
+        _ => (
+            format!("two views of the zone: {who} say {address}, and for {servers} there is no such record"),
+            format!(
+                "Add {} to the view that {servers} serves; if it was made a moment ago, wait until the old answer expires.",
+                record.name
+            ),
+        ),
+    };
+    Some(Judgement::new(Judged::Wrong, observed, expected).remedy(remedy).alone())
+}
+
+/// Leaves one finding for each cause among those of names: a server that answers every name alike is said once, and a name that is only
+/// an alias of another is not a second finding beside that one's.
+pub fn dns_causes(findings: &mut [(&CheckSpec, Finding)], answers: &dyn Fn(&str) -> Option<DnsAnswer>) {
+    let name = |finding: &Finding| match &finding.target {
+        Target::Name(name) => name.clone(),
+        _ => String::new(),
+    };
+    let bad: Vec<String> =
+        findings.iter().filter(|(_, finding)| finding.verdict != Verdict::Pass).map(|(_, finding)| name(finding)).collect();
+    let (mut liar, mut drops) = (false, false);
+    for (check, finding) in findings.iter_mut().filter(|(_, finding)| matches!(finding.verdict, Verdict::Fail | Verdict::Warn)) {
+        let own = name(finding);
+        let Some(answer) = answers(&own) else { continue };
+        if !answer.invented.is_empty() {
+            if liar {
+                *finding = skipped(check, finding.target.clone(), "the DNS server answers every name alike: see the one finding about it");
+            }
+            liar = true;
+            continue;
+        }
+        if answer.outcome == DnsOutcome::NoAddress && finding.observed.contains(REBIND) {
+            if drops {
+                *finding = skipped(check, finding.target.clone(), "the DNS server drops private addresses: see the one finding about it");
+            }
+            drops = true;
+            continue;
+        }
+        let through = match &answer.outcome {
+            DnsOutcome::Addresses { through, .. } => through.clone(),
+            _ => answer.alias.iter().cloned().collect(),
+        };
+        if let Some(target) = through.iter().find(|target| **target != own && bad.contains(target)) {
+            *finding = skipped(check, finding.target.clone(), &format!("an alias of {target}, which has a finding of its own"));
+        }
     }
 }
 

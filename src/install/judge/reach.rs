@@ -20,6 +20,8 @@ pub struct Tried<'a> {
     pub begun: &'a BTreeSet<PhaseId>,
     /// Whether another check says why a machine cannot be asked.
     pub told: &'a dyn Fn(&MachineName) -> bool,
+    /// Which targets of a check are judged at all.
+    pub wanted: &'a dyn Fn(&CheckSpec, &Target) -> bool,
 }
 
 /// What one path came to, before causes are put together.
@@ -49,7 +51,8 @@ pub fn reach(checks: &[&CheckSpec], plan: &Plan, tried: Tried<'_>) -> Vec<Findin
     };
     let mut cells: Vec<Cell<'_>> = Vec::new();
     for check in checks {
-        cells.extend(paths(check, plan).into_iter().map(|path| Cell { check, outcome: judge.outcome(check, &path), path }));
+        let wanted = paths(check, plan).into_iter().filter(|path| (tried.wanted)(check, &path.target()));
+        cells.extend(wanted.map(|path| Cell { check, outcome: judge.outcome(check, &path), path }));
     }
     let mut findings: Vec<Option<Finding>> = cells.iter().map(|cell| judge.alone(cell)).collect();
     let mut causes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -155,6 +158,8 @@ impl Judge<'_> {
         };
         let bound = state == Some(&ListenState::Bound);
         let stayed = host.is_some_and(|host| host.stayed);
+        // A cluster refuses in the name of its services, whatever listens.
+        let begun = check.guards.iter().any(|phase| self.tried.begun.contains(phase));
         // What listens there and is not ours keeps its answers to itself.
         if let (Protocol::Udp, Some(ListenState::Busy(program))) = (protocol, state) {
             if let Some(phase) = check.guards.iter().find(|phase| self.tried.begun.contains(*phase)) {
@@ -171,7 +176,7 @@ impl Judge<'_> {
                 }
                 _ => format!("answered after {after} ms"),
             }),
-            Some(PathAnswer::Refused) if bound && stayed => {
+            Some(PathAnswer::Refused) if bound && stayed && !begun => {
                 Outcome::Blocked("is refused although a test listener was there: a firewall rejects it".to_owned())
             }
             Some(PathAnswer::Refused) => right("the path is open: the machine itself says that nothing listens there".to_owned()),
@@ -221,7 +226,8 @@ impl Judge<'_> {
             Some(PathAnswer::Untried(reason)) => {
                 cause(format!("could not be tried: {reason}"), Judged::Unknown, "Try it by hand: ping -M do -s 1472 ADDRESS.")
             }
-            Some(PathAnswer::Open(_)) | None => cause(self.untried(path), Judged::Unknown, "Try it by hand: ping -M do -s 1472 ADDRESS."),
+            // The same cause as for its ports, and said with them.
+            Some(PathAnswer::Open(_)) | None => Outcome::Cause(self.untried(path), Judgement::unknown(self.untried(path), expected)),
         }
     }
 
@@ -295,7 +301,7 @@ impl Judge<'_> {
     /// Machines in words: their names, or the role that all of them have and nobody else.
     fn names<'b>(&self, names: impl Iterator<Item = Option<&'b MachineName>>) -> String {
         let names: Vec<Option<&MachineName>> = names.collect();
-        if names.len() > 2 {
+        if names.len() > 2 && names.iter().all(Option::is_some) {
             let same = |role: &&crate::install::profile::Role| {
                 let of_role: BTreeSet<&MachineName> =
                     self.plan.machines.iter().filter(|machine| machine.roles.contains(&role.id)).map(|machine| &machine.name).collect();
@@ -411,8 +417,5 @@ pub fn sampling(check: &CheckSpec, plan: &Plan) -> Option<String> {
     Some(format!("{}: {tried} of {all} pairs of machines were tried, a sample by role", check.id))
 }
 
-/// Whether a target is a path of a check of this kind, for the screens.
-#[must_use]
-pub fn is_path(target: &Target) -> bool {
-    crate::install::reach::parts(target).is_some()
-}
+#[cfg(test)]
+mod tests;

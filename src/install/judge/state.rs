@@ -144,7 +144,7 @@ pub(super) fn swap_off(facts: &MachineFacts) -> Judgement {
     if active.iter().chain(configured).any(|line| line.contains("zram")) {
         remedy.push("Remove the zram generator's configuration or its package.".to_owned());
     }
-    Judgement::new(Judged::Wrong, observed.join("; "), expected).remedy(remedy.join(" "))
+    Judgement::new(Judged::Wrong, observed.join("; "), expected).remedy(remedy.join(" ")).alone()
 }
 
 pub(super) fn ports_free(tcp: &[u16], udp: &[u16], facts: &MachineFacts) -> Judgement {
@@ -202,7 +202,7 @@ pub(super) fn python(min: Option<&str>, facts: &MachineFacts) -> Judgement {
     let remedy = "`sudo apt-get install python3`.";
     match facts.python.as_deref() {
         None => Judgement::unknown("python3 could not be looked for", expected),
-        Some("") => Judgement::new(Judged::Wrong, "no python3 that runs", expected).remedy(remedy),
+        Some("") => Judgement::new(Judged::Wrong, "no python3 that runs", expected).remedy(remedy).alone(),
         Some(version) => match versions::problem(version, min, None, None) {
             Ok(()) => Judgement::new(Judged::Right, version, expected),
             Err(Some(problem)) => Judgement::new(Judged::Wrong, format!("{version} {problem}"), expected),
@@ -259,7 +259,8 @@ pub(super) fn package_lock(facts: &MachineFacts) -> Judgement {
         }
         Some(PackageLock::Free) => Judgement::new(Judged::Right, "free", expected),
         Some(PackageLock::Held(who)) => Judgement::new(Judged::Wrong, who.clone(), expected)
-            .remedy("Wait until it is done (unattended upgrades take some minutes), then check again."),
+            .remedy("Wait until it is done (unattended upgrades take some minutes), then check again.")
+            .alone(),
     }
 }
 

@@ -240,3 +240,7 @@ pub(super) fn routes_free(networks: &[String], facts: &MachineFacts) -> Judgemen
     Judgement::when(found.is_empty(), observed, expected)
         .remedy("Pods and services use these networks inside every node: what lies there outside can no longer be reached.")
 }
+
+#[cfg(test)]
+#[path = "system_tests.rs"]
+mod tests;

@@ -1,0 +1,248 @@
+//! Engine, runner, and both killed at every event of a rehearsal, and the run taken up again each time: the end is that of an undisturbed run, and
+//! nothing is carried out twice that was not cut off.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+use mosip_setup::engine::attempt::{Holder, is_locked, read_holder};
+use mosip_setup::install::plan::Action;
+use mosip_setup::run::event::{Event, Outcome};
+use mosip_setup::run::state::{PhaseState, fold};
+use rustix::process::{Pid, Signal};
+
+use crate::stage::{PATIENCE, Stage, read_journal};
+use crate::support::{files_below, repository, skip};
+
+const ADDRESS: &str = "https://rancher.sandbox.example.org/v3/import/abcdefghijkl_c-m-abcdefgh.yaml";
+
+/// Who is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Engine,
+    Runner,
+    Both,
+}
+
+fn journal_of(stage: &Stage) -> Option<std::path::PathBuf> {
+    let runs = fs::read_dir(stage.site().join("runs")).ok()?;
+    runs.map(|entry| entry.unwrap().path().join("journal.jsonl")).max()
+}
+
+/// Waits until a journal has so many lines more that are no findings, or the engine has ended; says whether it has.
+fn wait_for_events(stage: &Stage, engine: &mut Child, from: usize, count: usize) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    let (mut file, mut text): (Option<File>, Vec<u8>) = (None, Vec::new());
+    loop {
+        if engine.try_wait().unwrap().is_some() {
+            return true;
+        }
+        if file.is_none() {
+            file = journal_of(stage).and_then(|path| File::open(path).ok());
+        }
+        if let Some(file) = &mut file {
+            file.read_to_end(&mut text).unwrap();
+        }
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let events = lines.skip(from).filter(|line| memchr::memmem::find(line, b"\"kind\":\"finding\"").is_none()).count();
+        if events >= count {
+            return false;
+        }
+        assert!(Instant::now() < deadline, "the engine neither ends nor goes on");
+        std::thread::yield_now();
+    }
+}
+
+/// Kills whoever runs a step; says whether there was somebody.
+fn kill_runner(stage: &Stage) -> bool {
+    let lock = stage.site().join("runner.lock");
+    let holder = read_holder::<Holder>(&lock).filter(|_| is_locked(&lock));
+    let pid = holder.and_then(|holder| Pid::from_raw(i32::try_from(holder.pid).ok()?));
+    pid.is_some_and(|pid| rustix::process::kill_process(pid, Signal::KILL).is_ok())
+}
+
+/// One life of an engine, ended after so many events of its own.
+fn live(stage: &Stage, after: usize, victim: Victim) {
+    let from = journal_of(stage).map_or(0, |path| fs::read_to_string(path).unwrap().lines().count());
+    let waiting = if from > 0 { stage.status()["questions"][0]["id"].as_str().map(str::to_owned) } else { None };
+    let mut command = match &waiting {
+        _ if from == 0 => stage.rehearsal(&[]),
+        Some(question) => stage.command(&["answer", question]),
+        None => stage.command(&["run", "--yes"]),
+    };
+    let mut engine = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut input = engine.stdin.take().unwrap();
+    // It may be gone before it reads.
+    drop(std::io::Write::write_all(&mut input, ADDRESS.as_bytes()));
+    drop(input);
+    let mut count = after;
+    loop {
+        if wait_for_events(stage, &mut engine, from, count) {
+            return;
+        }
+        if victim == Victim::Runner && !kill_runner(stage) {
+            // Nobody runs a step just now: the next event, then.
+            count += 1;
+            continue;
+        }
+        if victim != Victim::Runner {
+            engine.kill().unwrap();
+        }
+        if victim == Victim::Both {
+            kill_runner(stage);
+        }
+        engine.wait().unwrap();
+        return;
+    }
+}
+
+/// What an installation leaves: where phases stand, and the files written, without what is random or says when.
+fn end_state(stage: &Stage) -> (Vec<String>, BTreeMap<String, String>) {
+    let mut files = BTreeMap::new();
+    let scratch = stage.scratch();
+    for folder in ["automating-mosip-deployment", "home/rancher"] {
+        for path in files_below(&scratch.join(folder), "") {
+            let name = path.strip_prefix(&scratch).unwrap().display().to_string();
+            if name.contains("/.git/") || name.ends_with("rke2_token") {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            files.insert(name, text.replace(&stage.place.path("").display().to_string(), "PLACE/"));
+        }
+    }
+    (stage.phases(), files)
+}
+
+/// The end of a disturbed run: like an undisturbed one; and each step was carried out as often as its journal can explain.
+fn check(stage: &Stage, victim: Victim, undisturbed: &(Vec<String>, BTreeMap<String, String>), place: &str) {
+    assert_eq!(end_state(stage), *undisturbed, "{place}");
+    let state = stage.state();
+    let steps = stage.runs().pop().unwrap().join("steps");
+    let events = stage.events();
+    for phase in &state.plan.phases {
+        for (reference, _) in state.steps_of(phase) {
+            let outcomes: Vec<&Outcome> = events
+                .iter()
+                .filter_map(|event| match &event.event {
+                    Event::StepFinished { step, outcome, .. } if *step == reference => Some(outcome),
+                    _ => None,
+                })
+                .collect();
+            let succeeded = outcomes.iter().filter(|outcome| outcome.is_success()).count();
+            let wanted = usize::from(state.plan.step(&reference).is_some_and(|step| !step.on_retry));
+            assert!(succeeded == wanted || succeeded == 1, "{place}: {reference} succeeded {succeeded} times");
+            // Commands run in a process of their own, which only its own death cuts off.
+            let action = &state.plan.step(&reference).unwrap().action;
+            if matches!(action, Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. }) {
+                let carried_out = |attempt: &Path| attempt.join("output.log").exists();
+                let folder = steps.join(reference.folder());
+                let begun =
+                    fs::read_dir(&folder).into_iter().flatten().filter(|entry| carried_out(&entry.as_ref().unwrap().path())).count();
+                let cut_off = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Interrupted { .. })).count();
+                assert!(begun <= 1 + cut_off, "{place}: {reference} was carried out {begun} times and cut off {cut_off} times");
+                if victim == Victim::Engine {
+                    assert!(begun <= 1, "{place}: a dead engine made {reference} run {begun} times");
+                }
+            }
+        }
+    }
+}
+
+fn finish(stage: &Stage, place: &str) {
+    for _ in 0..8 {
+        let status = stage.status();
+        if status["state"] == "done" {
+            return;
+        }
+        match status["questions"][0]["id"].as_str() {
+            Some(question) => drop(stage.run_with(&["answer", question], ADDRESS)),
+            None => drop(stage.run(&["run", "--yes"])),
+        }
+    }
+    panic!("{place}: the run does not come to its end: {}", stage.status());
+}
+
+fn undisturbed() -> (Vec<String>, BTreeMap<String, String>) {
+    let stage = Stage::new();
+    stage.rehearse(&[]).expect(0);
+    end_state(&stage)
+}
+
+/// Many deaths in one run: each life is one event longer than the one before.
+fn deaths(victim: Victim) {
+    let wanted = undisturbed();
+    let stage = Stage::new();
+    let mut lives = 0;
+    for after in 1..60 {
+        live(&stage, after, victim);
+        if after == 1 {
+            // From now on nobody answers beforehand.
+            stage.unanswered();
+        }
+        lives += 1;
+        if stage.status()["state"] == "done" {
+            break;
+        }
+    }
+    finish(&stage, "after all deaths");
+    assert!(lives >= 5, "{lives} lives only");
+    check(&stage, victim, &wanted, &format!("{victim:?} killed in {lives} lives"));
+}
+
+#[test]
+fn a_run_whose_engine_dies_again_and_again_ends_as_if_nothing_had_been() {
+    deaths(Victim::Engine);
+}
+
+#[test]
+fn a_run_whose_engine_and_runners_die_again_and_again_ends_as_if_nothing_had_been() {
+    deaths(Victim::Both);
+}
+
+#[test]
+fn killed_at_every_event_a_run_ends_as_if_nothing_had_been() {
+    if std::env::var_os("MOSIP_SETUP_LONG").is_none() {
+        skip!("long", "only with --long");
+    }
+    let wanted = undisturbed();
+    let whole = Stage::new();
+    whole.rehearse(&[]).expect(0);
+    let events = whole.events().iter().filter(|event| !matches!(event.event, Event::Finding { .. })).count();
+    for victim in [Victim::Engine, Victim::Runner, Victim::Both] {
+        for after in 1..=events {
+            let place = format!("{victim:?} killed after event {after} of {events}");
+            let stage = Stage::new();
+            live(&stage, after, victim);
+            if !stage.state_dir().join("rehearsal.json").exists() {
+                continue;
+            }
+            stage.unanswered();
+            finish(&stage, &place);
+            check(&stage, victim, &wanted, &place);
+        }
+    }
+}
+
+/// A clock that is set back in the middle of a run changes nothing: order is the order of the journal.
+#[test]
+fn a_clock_that_is_set_back_changes_nothing() {
+    for path in files_below(&repository().join("tests/it/fixtures/journals/v1"), ".jsonl") {
+        let events = read_journal(&path);
+        let told = fold(&events).unwrap();
+        for cut in (1..events.len()).step_by(7) {
+            let mut back = events.clone();
+            for event in &mut back[cut..] {
+                event.at -= jiff::SignedDuration::from_hours(5);
+            }
+            let state = fold(&back).unwrap();
+            let phases = |state: &mosip_setup::run::state::State| -> Vec<(PhaseState, String)> {
+                state.plan.phases.iter().map(|phase| (state.phase_state(phase), state.phase_reason(phase))).collect()
+            };
+            assert_eq!(phases(&state), phases(&told), "set back after event {cut} of {}", path.display());
+            assert_eq!((state.summary(), &state.questions), (told.summary(), &told.questions));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The shipped profile on lab hosts with real Ansible and Terraform: engine, runner, and both killed at ten named places, an apply done by hand
+//! in between, and the end compared with an installation that nobody disturbed. Only with --long.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mosip_setup::run::event::{Event, Outcome, Recorded};
+use mosip_setup::run::state::{State, fold};
+
+use crate::lab_run::{ADDRESS, Node, cannot};
+use crate::support::{on_path, skip};
+
+const STATE: &str = "/home/ubuntu/.local/state/mosip-setup/sites/lab-0001";
+
+/// Who is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Engine,
+    Runner,
+    Both,
+}
+
+/// The places: a step that is at work, and who is killed there.
+const PLACES: [(&str, Victim); 10] = [
+    ("tools/checkout", Victim::Engine),
+    ("prepare/kubeconfig-backup", Victim::Both),
+    ("update-nodes/playbook", Victim::Engine),
+    ("wireguard/playbook", Victim::Runner),
+    ("wireguard/peer-file", Victim::Engine),
+    ("obs-cluster/playbook", Victim::Both),
+    ("obs-terraform/apply", Victim::Engine),
+    ("cluster/playbook", Victim::Engine),
+    ("mosip-infra/apply", Victim::Both),
+    ("mosip-services/apply", Victim::Runner),
+];
+
+fn events(node: &Node) -> Vec<Recorded> {
+    let text = node.lab.sh(&format!("cat {STATE}/runs/*/journal.jsonl 2>/dev/null || :")).out;
+    // While it is being written the last line may be torn.
+    text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits until a step is at work; false: the run has ended before.
+fn at_work(node: &Node, engine: &mut std::process::Child, step: &str) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(900);
+    let folder = step.replacen('/', ".", 1);
+    loop {
+        // The runner has begun when its log says which command it runs.
+        let begun = node.lab.sh(&format!(
+            "grep -qs '^\\$ ' {STATE}/runs/*/steps/{folder}/*/output.log && ! ls {STATE}/runs/*/steps/{folder}/*/exit.json 2>/dev/null"
+        ));
+        if begun.code == 0 {
+            return true;
+        }
+        if engine.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(Instant::now() < deadline, "{step} was not reached");
+    }
+}
+
+fn kill(node: &Node, victim: Victim) {
+    let pid = |lock: &str| format!("$(sed -n 's/.*\"pid\":\\([0-9]*\\).*/\\1/p' {STATE}/{lock})");
+    let line = match victim {
+        Victim::Engine => format!("kill -9 {}", pid("site.lock")),
+        Victim::Runner => format!("kill -9 {}", pid("runner.lock")),
+        Victim::Both => format!("kill -9 {}; kill -9 {}", pid("site.lock"), pid("runner.lock")),
+    };
+    node.lab.sh(&line);
+}
+
+fn spawn(node: &Node, arguments: &[&str]) -> std::process::Child {
+    let argv = node.argv(arguments);
+    Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Goes on until everything is done or nothing goes on without something unforeseen.
+fn finish(node: &Node) {
+    for _ in 0..10 {
+        let status = node.status();
+        if status["state"] == "done" {
+            return;
+        }
+        match status["questions"][0]["id"].as_str().map(str::to_owned) {
+            Some(question) if question.starts_with("rancher-import") => drop(node.run_with(&["answer", &question], ADDRESS)),
+            Some(question) => drop(node.run(&["answer", &question, "yes"])),
+            None => drop(node.run(&["run", "--yes"])),
+        }
+    }
+    panic!("{}", node.status());
+}
+
+/// Where phases stand, and what was written and made, without what is random.
+fn end_state(node: &Node) -> (Vec<String>, String) {
+    let status = node.status();
+    let phases = status["phases"].as_array().unwrap().iter();
+    let phases = phases.map(|phase| format!("{}={}", phase["id"].as_str().unwrap(), phase["state"].as_str().unwrap())).collect();
+    let files = node.lab.sh(
+        "cd ~/automating-mosip-deployment && find . -type f \\( -name '*.ini' -o -name '*.yml' -o -name '*.tfvars' -o -name '*.pem' \\) -not -path './.git/*' | sort | xargs sha256sum\n\
+         for root in terraform/obs_deployment terraform/mosip_deployment/infra terraform/mosip_deployment/mosip; do (cd $root && terraform state list | sort); done",
+    );
+    (phases, files.expect(0).out)
+}
+
+#[test]
+fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
+    if std::env::var_os("MOSIP_SETUP_LONG").is_none() {
+        skip!("long", "only with --long");
+    }
+    if let Some((name, reason)) = cannot() {
+        skip!(name, reason);
+    }
+    if !on_path("terraform") {
+        skip!("terraform", "terraform is not installed; Debian does not package it");
+    }
+    let wanted = {
+        let node = Node::ready();
+        node.run(&["check", "--accept-host-keys"]).expect(0);
+        finish(&node);
+        end_state(&node)
+    };
+    let node = Node::ready();
+    node.run(&["check", "--accept-host-keys"]).expect(0);
+    let mut reached = 0;
+    for (step, victim) in PLACES {
+        let mut engine = spawn(&node, &["run", "--yes"]);
+        if !at_work(&node, &mut engine, step) {
+            // The import address is wanted before.
+            finish_question(&node);
+            engine = spawn(&node, &["run", "--yes"]);
+            if !at_work(&node, &mut engine, step) {
+                continue;
+            }
+        }
+        kill(&node, victim);
+        engine.wait().unwrap();
+        reached += 1;
+        if step == "obs-terraform/apply" {
+            // Somebody finishes it by hand, with the commands that the guides have; what still runs is waited for.
+            let by_hand = "while ! flock -n ~/.local/state/mosip-setup/sites/lab-0001/runner.lock true; do sleep 0.5; done\n\
+                 cd ~/automating-mosip-deployment/terraform/obs_deployment && terraform apply -input=false -auto-approve -var-file=terraform.tfvars";
+            node.lab.sh(by_hand).expect(0);
+        }
+    }
+    finish(&node);
+    assert!(reached >= 8, "{reached} of {} places were reached", PLACES.len());
+    assert_eq!(end_state(&node), wanted);
+    let events = events(&node);
+    let state: State = fold(&events).unwrap();
+    for phase in &state.plan.phases {
+        for (reference, _) in state.steps_of(phase) {
+            let outcomes: Vec<&Outcome> = events
+                .iter()
+                .filter_map(|event| match &event.event {
+                    Event::StepFinished { step, outcome, .. } if *step == reference => Some(outcome),
+                    _ => None,
+                })
+                .collect();
+            let victim = PLACES.iter().find(|(step, _)| *step == reference.to_string()).map(|(_, victim)| *victim);
+            let interrupted = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Interrupted { .. })).count();
+            let most = usize::from(matches!(victim, Some(Victim::Runner | Victim::Both)));
+            assert!(interrupted <= most, "{reference}: {outcomes:?}");
+            assert!(outcomes.iter().filter(|outcome| outcome.is_success()).count() <= 1, "{reference}: {outcomes:?}");
+        }
+    }
+}
+
+/// Answers what is open, so that the next phase can begin.
+fn finish_question(node: &Node) {
+    if let Some(question) = node.status()["questions"][0]["id"].as_str().map(str::to_owned) {
+        let argv = node.argv(&["answer", &question]);
+        let mut command = Command::new(&argv[0]);
+        let mut child = command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), ADDRESS.as_bytes()).unwrap();
+        // It goes on with the run; the next engine takes that over.
+        let mut reached = false;
+        for _ in 0..200 {
+            reached = node.status()["questions"].as_array().unwrap().is_empty();
+            if reached {
+                break;
+            }
+        }
+        assert!(reached, "the answer was not taken");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kill(node, Victim::Engine);
+    }
+}

@@ -1,0 +1,318 @@
+//! MOSIP's own scripts, driven by the shipped V3 profiles on a terminal, with kubectl and helm replaced by recorders. Runs when
+//! MOSIP_SETUP_V3 names clones of k8s-infra and mosip-infra, one a line (`tests/run --v3 K8S_INFRA MOSIP_INFRA`).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mosip_setup::adapters::profiles;
+use mosip_setup::install::profile::{Profile, StepKind};
+use serde_json::Value;
+
+use crate::support::{Done, Place, files_below, listed, repository, skip};
+
+/// The phases whose steps run here for real: everything from MOSIP's global settings on. What comes before needs machines.
+const FIRST: &str = "mosip-gate";
+/// Among what comes before: these need none.
+const ALSO: [&str; 2] = ["tools", "prepare"];
+
+const SECRETS: [&str; 7] = [
+    "prereg_captcha_secret_key",
+    "resident_captcha_secret_key",
+    "iam_smtp_password",
+    "smtp_secret",
+    "sms_secret",
+    "sms_authkey",
+    "registry_password",
+];
+
+const SITE: &str = r#"schema = 1
+id = "0000000000000001"
+profile = "variant"
+domain = "sandbox.example.org"
+rancher_host = "rancher.example.net"
+rancher_keycloak_host = "keycloak.example.net"
+network = "10.20.20.0/24"
+iam_smtp_from = "noreply@example.org"
+iam_smtp_auth = "true"
+iam_smtp_username = "mailer@example.org"
+mock_smtp = "N"
+smtp_host = "mail.example.org"
+smtp_username = "notices"
+mock_sms = "N"
+sms_host = "sms.example.org"
+docker_registry = "Y"
+registry_username = "puller"
+registry_email = "a@example.org"
+
+[[machine]]
+name = "node1"
+roles = ["mosip-node", "mosip-server"]
+address = "10.20.20.41"
+
+[[machine]]
+name = "nginx"
+roles = ["nginx"]
+address = "10.20.20.20"
+public_address = "192.0.2.10"
+
+[secret]
+"#;
+
+fn clones() -> Option<Vec<PathBuf>> {
+    let value = std::env::var("MOSIP_SETUP_V3").ok()?;
+    Some(value.lines().map(PathBuf::from).collect())
+}
+
+/// A site of the profile with recorders on PATH.
+struct Bench {
+    place: Place,
+    profile: Profile,
+}
+
+impl Bench {
+    fn new(clones: &[PathBuf], profile: &str) -> Self {
+        let mut place = Place::new();
+        for folder in ["site", "calls/fail", "calls/kubectl"] {
+            fs::create_dir_all(place.path(folder)).unwrap();
+        }
+        for program in ["helm", "kubectl"] {
+            place.program(program, &fs::read_to_string(repository().join("tests/fixtures/v3").join(program)).unwrap());
+        }
+        place.set("V3_STATE", place.path("calls").to_str().unwrap());
+        let file = repository().join(format!("profiles/{profile}.toml"));
+        let profile = profiles::load(file.to_str().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+        let bench = Self { place, profile };
+        for file in files_below(&repository().join("profiles"), ".toml") {
+            fs::copy(&file, bench.place.path("site").join(file.file_name().unwrap())).unwrap();
+        }
+        fs::write(bench.place.path("site/variant.toml"), bench.variant()).unwrap();
+        let mut site = SITE.to_owned();
+        for name in SECRETS {
+            bench.secret(name);
+            writeln!(site, "{name} = \"file:{}\"", bench.place.path(name).display()).unwrap();
+        }
+        fs::write(bench.place.path("site/site.toml"), site).unwrap();
+        let (first, second) = (clones[0].display(), clones[1].display());
+        bench.run(&["fetch", "--source", &format!("k8s-infra={first}"), "--source", &format!("mosip-infra={second}")]).expect(0);
+        bench
+    }
+
+    fn secret(&self, name: &str) {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.place.path(name)).unwrap();
+        file.write_all(value(name).as_bytes()).unwrap();
+    }
+
+    /// The profile without what needs machines: those phases do nothing, and no check looks for any.
+    fn variant(&self) -> String {
+        let real = self.profile.phases.iter().position(|phase| phase.id == *FIRST).unwrap();
+        let checks: Vec<String> =
+            self.profile.checks.iter().filter(|check| !check.on_demand).map(|check| format!("\"check:{}\"", check.id)).collect();
+        let mut text = format!("schema = 1\nid = \"variant\"\ntitle = \"Variant\"\nextends = \"{}\"\n", self.profile.id);
+        writeln!(text, "remove = [{}]", checks.join(", ")).unwrap();
+        for phase in self.profile.phases[..real].iter().filter(|phase| !ALSO.contains(&phase.id.as_str())) {
+            writeln!(text, "[[phase]]\nid = \"{}\"\ntitle = \"none\"\n[[phase.step]]\nid = \"none\"\ncommand = [\"true\"]", phase.id)
+                .unwrap();
+        }
+        text
+    }
+
+    fn run(&self, words: &[&str]) -> Done {
+        let (state, site) = (self.place.path("state"), self.place.path("site/site.toml"));
+        let mut all = vec!["--state-dir", state.to_str().unwrap(), "--site", site.to_str().unwrap()];
+        all.extend(words);
+        self.place.run(&all)
+    }
+
+    fn calls(&self) -> Vec<String> {
+        fs::read_to_string(self.place.path("calls/calls")).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    fn forget_calls(&self) {
+        fs::write(self.place.path("calls/calls"), "").unwrap();
+    }
+
+    /// NAMESPACE RELEASE of each install that reached the cluster, in order.
+    fn installs(&self) -> Vec<String> {
+        let words = |line: &String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let install = |words: Vec<String>| {
+            let at = words.iter().position(|word| word == "install").filter(|_| words[0] == "helm")?;
+            let namespace = words.iter().position(|word| word == "-n").map_or("default", |at| words[at + 1].as_str());
+            Some(format!("{namespace} {}", words[at + 1]))
+        };
+        self.calls().iter().map(words).filter_map(install).collect()
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.run(&["--json", "status"]).expect(0).out).unwrap()
+    }
+
+    fn log(&self, step: &str) -> String {
+        self.run(&["logs", step]).expect(0).out
+    }
+
+    fn checkout(&self, path: &str) -> PathBuf {
+        self.place.path("site").join(path)
+    }
+}
+
+fn value(secret: &str) -> String {
+    format!("canary-{secret}")
+}
+
+/// Each release that the scripts themselves name, in the documented order of the modules.
+const RELEASES: &str = "postgres postgres,postgres istio-addons,postgres postgres-init,keycloak keycloak,keycloak istio-addons,keycloak keycloak-init,\
+softhsm softhsm-kernel,softhsm softhsm-ida,minio minio,minio istio-addons,clamav clamav,activemq activemq,kafka kafka,kafka kafka-ui,kafka istio-addons,\
+landing-page landing-page,conf-secrets conf-secrets,config-server config-server,artifactory artifactory,keymanager kernel-keygen,keymanager keymanager,\
+websub websub-consolidator,websub websub,mock-smtp mock-smtp,kernel authmanager,kernel auditmanager,kernel idgenerator,kernel masterdata,kernel otpmanager,\
+kernel pridgenerator,kernel ridgenerator,kernel syncdata,kernel notifier,masterdata-loader masterdata-loader,biosdk biosdk-service,\
+packetmanager packetmanager,datashare datashare,prereg prereg-gateway,prereg prereg-captcha,prereg prereg-application,prereg prereg-booking,\
+prereg prereg-datasync,prereg prereg-batchjob,prereg prereg-ui,idrepo idrepo-saltgen,idrepo credential,idrepo credentialrequest,idrepo identity,idrepo vid,\
+pms pms-partner,pms pms-policy,pms pmp-ui,abis mock-abis,abis mock-mv,regproc regproc-salt,regproc regproc-workflow,regproc regproc-status,\
+regproc regproc-camel,regproc regproc-pktserver,regproc regproc-group1,regproc regproc-group2,regproc regproc-group3,regproc regproc-group4,\
+regproc regproc-group5,regproc regproc-group6,regproc regproc-group7,regproc regproc-trans,regproc regproc-notifier,regproc regproc-reprocess,\
+admin admin-hotlist,admin admin-service,admin admin-ui,ida ida-keygen,ida ida-auth,ida ida-internal,ida ida-otp,print print-service,\
+onboarder partner-onboarder,mosip-file-server mosip-file-server,resident resident,resident resident-ui,regclient regclient";
+
+#[test]
+fn every_script_is_answered_and_what_runs_is_not_installed_twice() {
+    let Some(clones) = clones() else {
+        skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
+    };
+    let bench = Bench::new(&clones, "v3-onprem");
+    bench.run(&["run", "--yes"]).expect(0);
+    assert_eq!(bench.status()["state"], "done");
+    let installs = bench.installs();
+    let services: Vec<&str> = installs.iter().map(String::as_str).filter(|one| RELEASES.split(',').any(|known| known == *one)).collect();
+    assert_eq!(services, RELEASES.split(',').collect::<Vec<_>>());
+    every_prompt_was_answered_in_the_log(&bench);
+    what_the_scripts_received_reached_the_cluster(&bench);
+    secrets_are_nowhere_in_the_state(&bench);
+    // Once more, from the beginning: everything is there, so nothing is installed, and nothing deleted.
+    bench.forget_calls();
+    bench.run(&["run", "--new", "--yes"]).expect(0);
+    assert_eq!(bench.installs(), Vec::<String>::new());
+    assert!(!bench.calls().iter().any(|line| line.contains(" uninstall ") || line.contains(" upgrade ")), "{}", listed(&bench.calls()));
+}
+
+fn every_prompt_was_answered_in_the_log(bench: &Bench) {
+    let mut seen = 0;
+    for phase in &bench.profile.phases {
+        for step in phase.steps.iter().filter(|step| !step.prompts.is_empty() && matches!(step.action, StepKind::Command(_))) {
+            let Some(prompt) = step.prompts.iter().find(|prompt| prompt.required && prompt.when.is_none()) else { continue };
+            let log = bench.log(&format!("{}/{}", phase.id, step.id));
+            let text = prompt.text.split("${").next().unwrap().trim();
+            assert!(log.contains(text), "{}/{}: {text}: {log}", phase.id, step.id);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 12, "{seen}");
+}
+
+fn what_the_scripts_received_reached_the_cluster(bench: &Bench) {
+    let calls = bench.calls();
+    let one = |words: &[&str]| {
+        let found: Vec<&String> = calls.iter().filter(|line| words.iter().all(|word| line.contains(word))).collect();
+        assert!(!found.is_empty(), "no call has {words:?}");
+        found[0].clone()
+    };
+    one(&["-n postgres install postgres ", "--set image.repository=bitnamilegacy/postgresql --timeout 20m"]);
+    let init = one(&["-n keycloak install keycloak-init"]);
+    for part in [
+        "smtpServer.host=mock-smtp.mock-smtp",
+        "smtpServer.port=8025",
+        "smtpServer.from=noreply@example.org",
+        "smtpServer.starttls=false",
+        "smtpServer.ssl=false",
+        "smtpServer.auth=true",
+        "smtpServer.user=mailer@example.org",
+        &format!("smtpServer.password={}", value("iam_smtp_password")),
+        "frontendUrl=https://iam.sandbox.example.org/auth",
+    ] {
+        assert!(init.contains(part), "{part}: {init}");
+    }
+    one(&["create configmap s3 --from-literal=s3-user-key=minio-access --from-literal=s3-region="]);
+    one(&[
+        "create configmap msg-gateway --from-literal=smtp-host=mail.example.org --from-literal=sms-host=sms.example.org",
+        "smtp-port=587",
+        "sms-port=443",
+    ]);
+    one(&["create secret generic msg-gateway", &value("smtp_secret"), &value("sms_secret"), &value("sms_authkey")]);
+    one(&[
+        "create secret docker-registry regsecret1 --docker-server=https://index.docker.io/v1/ --docker-username=puller",
+        &value("registry_password"),
+    ]);
+    one(&["create secret generic mosip-captcha", &value("prereg_captcha_secret_key"), &value("resident_captcha_secret_key")]);
+    one(&["install regproc-group1", "--set persistence.storageClass=longhorn"]);
+    one(&["install config-server mosip/config-server -f values.yaml", "-f ", "config-server-values.yaml"]);
+    one(&["install landing-page", "--set landing.version=mosip-setup-v1.2.0.2"]);
+    one(&["install partner-onboarder", "s3-host=http://minio.minio:9000", "s3-bucket-name=onboarder"]);
+    for wrong in ["enable_insecure", "ENABLE_INSECURE", "regproc-landingzone mosip"] {
+        assert!(!calls.iter().any(|line| line.contains(wrong)), "{wrong}");
+    }
+    // Not one call went to a cluster that nobody named.
+    let lost: BTreeSet<&String> = calls.iter().filter(|line| !line.contains("[sandbox_config]") && !line.contains(" repo ")).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+fn secrets_are_nowhere_in_the_state(bench: &Bench) {
+    for path in files_below(&bench.place.path("state"), "") {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        for name in SECRETS {
+            assert!(!text.contains(&value(name)), "{name} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_module_that_failed_is_taken_up_where_it_failed() {
+    let Some(clones) = clones() else {
+        skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
+    };
+    let bench = Bench::new(&clones, "v3-onprem");
+    fs::write(bench.place.path("calls/fail/kernel.otpmanager"), "no matches for kind").unwrap();
+    let failed = bench.run(&["run", "--yes", "--to", "kernel"]).expect(1);
+    assert!(failed.out.contains("FAILED   kernel/install"), "{}", failed.out);
+    bench.forget_calls();
+    bench.run(&["retry", "kernel"]).expect(0);
+    let wanted = ["kernel otpmanager", "kernel pridgenerator", "kernel ridgenerator", "kernel syncdata", "kernel notifier"];
+    assert_eq!(bench.installs()[..5], wanted);
+    assert!(bench.calls().iter().any(|line| line.ends_with("-n kernel uninstall otpmanager --wait")));
+}
+
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{}", path.display());
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_changed_script_and_a_foreign_cluster_are_refused_before_anything_is_typed_or_applied() {
+    let Some(clones) = clones() else {
+        skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
+    };
+    let mut bench = Bench::new(&clones, "v3-onprem");
+    bench.place.set("V3_SERVER", "10.99.0.1");
+    let failed = bench.run(&["run", "--yes", "--to", "postgres-init"]).expect(1);
+    assert!(failed.out.contains("10.99.0.1") && failed.out.contains("none of the site's servers"), "{}", failed.out);
+    bench.place.set("V3_SERVER", "10.20.20.41");
+    bench.place.set("V3_NODES", "10.20.20.41 10.99.0.2");
+    let failed = bench.run(&["retry"]).expect(1);
+    assert!(failed.out.contains("10.99.0.2"), "{}", failed.out);
+    assert!(!bench.calls().iter().any(|line| line.contains(" apply ") || line.contains(" install ")), "{}", listed(&bench.calls()));
+    bench.place.set("V3_NODES", "10.20.20.41");
+    let script = bench.checkout("mosip-infra/deployment/v3/external/postgres/init_db.sh");
+    edit(&script, "Are you sure?(Y/n)", "Really?(Y/n)");
+    let failed = bench.run(&["retry"]).expect(1);
+    assert!(failed.out.contains("init_db.sh does not ask") && failed.out.contains("nothing was started"), "{}", failed.out);
+    assert!(!bench.installs().contains(&"postgres postgres-init".to_owned()));
+    fs::remove_file(&script).unwrap();
+    // Its step has begun, so it is asked about; the answer is an operator's.
+    bench.run(&["retry"]).expect(4);
+    let question = bench.status()["questions"][0]["id"].as_str().unwrap().to_owned();
+    let failed = bench.run(&["answer", &question, "yes"]).expect(1);
+    assert!(failed.out.contains("init_db.sh cannot be read"), "{}", failed.out);
+}
