@@ -145,13 +145,23 @@ listener_facts() {
   fi
   if [ -r /proc/net/tcp ]; then
     put listeners proc
+    sockets=$(
+      for table in tcp tcp6 udp udp6; do
+        case $table in tcp*) state=0A ;; *) state=07 ;; esac
+        awk -v table="$table" -v state="$state" 'NR > 1 && $4 == state { print table, $2, $10 }' "/proc/net/$table" 2>/dev/null
+      done
+    )
+    # What the preflight itself listens with is not the machine's. Looked for after the tables, so that none is missed.
+    ours=$(
+      for process in /proc/[0-9]*; do
+        name=""
+        { read -r name <"$process/comm"; } 2>/dev/null
+        if [ "$name" = mosip-preflight ]; then root ls -l "$process/fd" 2>/dev/null </dev/null; fi
+      done | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p' | tr '\n' ' '
+    )
     for table in tcp tcp6 udp udp6; do
-      if [ -r "/proc/net/$table" ]; then
-        case $table in
-        tcp*) awk 'NR > 1 && $4 == "0A" { print $2 }' "/proc/net/$table" ;;
-        *) awk 'NR > 1 && $4 == "07" { print $2 }' "/proc/net/$table" ;;
-        esac | sort -u | block "net.$table" 131072
-      fi
+      printf '%s\n' "$sockets" | awk -v table="$table" -v ours=" $ours" '$1 == table && !index(ours, " " $3 " ") { print $2 }' |
+        sort -u | block "net.$table" 131072
     done
   fi
 }

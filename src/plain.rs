@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::adapters::history;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
-use crate::run::event::{Decision, Event, Outcome, Recorded, StopReason};
+use crate::run::event::{Decision, Event, Outcome, Progress, Recorded, StopReason};
+use crate::run::expect::History;
 use crate::run::state::State;
+use crate::run::waiting::{Normal, Waiting, waiting};
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +72,7 @@ pub async fn follow(
     let mut decided = showing.as_it_stands;
     let mut live = false;
     let mut logs = Logs::default();
+    let mut waits = Waits::default();
     let mut followed = Followed { state: None, reason: StopReason::Idle, error: None, rejected: None, left: false };
     tokio::pin!(leave);
     loop {
@@ -98,11 +106,14 @@ pub async fn follow(
                 live = true;
                 out.flush()?;
             }
-            Update::Progress { step, attempt, .. } => {
+            Update::Progress { step, attempt, progress } => {
                 if showing.format == Format::Lines {
                     logs.copy(&step, attempt, client.log(&step, attempt), out)?;
-                    out.flush()?;
                 }
+                if let Some(state) = &followed.state {
+                    waits.tell(state, &step, attempt, &progress, showing.format, client.run_dir(), out)?;
+                }
+                out.flush()?;
             }
             Update::Accepted(_) => {}
             Update::Rejected(message) => {
@@ -177,6 +188,74 @@ fn apply(state: &mut Option<State>, recorded: &Recorded) {
 fn json(recorded: &Recorded, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     serde_json::to_writer(&mut *out, recorded)?;
     out.write_all(b"\n")
+}
+
+/// Between two lines of JSON that say where a step stands.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Says where steps stand and what they wait for: as JSON whenever something has changed, as a line when a wait is not normal any more.
+#[derive(Default)]
+struct Waits {
+    history: Option<History>,
+    last: Option<(StepRef, u32, Progress)>,
+    written: Option<Instant>,
+    said: String,
+}
+
+/// A line of JSON beside the journal's events; it has no `seq`, for it is not kept.
+#[derive(Serialize)]
+struct ProgressLine<'a> {
+    kind: &'static str,
+    at: Timestamp,
+    step: &'a StepRef,
+    attempt: u32,
+    progress: &'a Progress,
+    waiting: &'a Waiting,
+}
+
+impl Waits {
+    #[expect(clippy::too_many_arguments, reason = "all that one line is made of")]
+    fn tell(
+        &mut self,
+        state: &State,
+        step: &StepRef,
+        attempt: u32,
+        progress: &Progress,
+        format: Format,
+        run_dir: &Path,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let Some((planned, phase)) = state.plan.step(step).zip(state.plan.phase(step.phase.as_str())) else { return Ok(()) };
+        // That there was output is no news, nor when.
+        let telling = Progress { log_bytes: 0, last_output: None, ..progress.clone() };
+        let news = self.last.as_ref() != Some(&(step.clone(), attempt, telling.clone()));
+        if !news || (format == Format::Json && self.written.is_some_and(|written| written.elapsed() < EVERY)) {
+            return Ok(());
+        }
+        let band = self.history.get_or_insert_with(|| history::read(run_dir)).band(phase);
+        let begun = state.step(step).and_then(|record| record.started);
+        let now = Timestamp::now();
+        let waits = waiting(planned, begun, Some(progress), band, now);
+        if format == Format::Json {
+            let line = ProgressLine { kind: "progress", at: now, step, attempt, progress, waiting: &waits };
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")?;
+            self.written = Some(Instant::now());
+        } else {
+            let late = waits.normal == Normal::Longer || waits.silent_minutes.is_some();
+            let said = match (waits.cause.as_str(), late) {
+                ("", true) => format!("{}: {}", waits.what, waits.verdict()),
+                ("", false) => String::new(),
+                (cause, _) => format!("{}: {cause}", waits.what),
+            };
+            if !said.is_empty() && said != self.said {
+                writeln!(out, "{} waits    {step}: {said}", now.strftime("%H:%M:%SZ"))?;
+            }
+            self.said = said;
+        }
+        self.last = Some((step.clone(), attempt, telling));
+        Ok(())
+    }
 }
 
 /// Copies what attempts print, each byte once.

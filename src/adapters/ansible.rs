@@ -53,6 +53,8 @@ pub struct Recap {
     pub unreachable: u32,
     /// Failures the playbook ignores.
     pub ignored: u32,
+    /// Failures that a part of the playbook made good.
+    pub rescued: u32,
 }
 
 /// What a playbook's output says about its success.
@@ -194,8 +196,13 @@ impl Playbook {
             let found = counts.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             found.and_then(|number| number.parse().ok()).unwrap_or(0)
         };
-        let recap =
-            Recap { changed: count("changed"), failed: count("failed"), unreachable: count("unreachable"), ignored: count("ignored") };
+        let recap = Recap {
+            changed: count("changed"),
+            failed: count("failed"),
+            unreachable: count("unreachable"),
+            ignored: count("ignored"),
+            rescued: count("rescued"),
+        };
         self.recap.insert(host.trim().to_owned(), recap);
     }
 
@@ -230,8 +237,11 @@ impl Playbook {
             String::new()
         };
         let ignored: u32 = self.recap.values().map(|recap| recap.ignored).sum();
+        let rescued: u32 = self.recap.values().map(|recap| recap.rescued).sum();
         let warning = if ignored > 0 {
             format!("{ignored} failure(s) were ignored by the playbook: {}", self.ignored.join("; "))
+        } else if rescued > 0 {
+            format!("{rescued} failure(s) were made good by the playbook itself: {}", self.failures.join("; "))
         } else {
             String::new()
         };

@@ -24,8 +24,8 @@ const MAX_ANSWER: u64 = 128 * 1024 * 1024;
 /// How many pods, and how many volume claims, are kept.
 const MAX_KEPT: usize = 60;
 
-/// How many characters of a message are kept.
-const MAX_MESSAGE: usize = 300;
+/// How many characters of a message are kept: what failed at the end of a chain of calls stands at its end.
+const MAX_MESSAGE: usize = 1200;
 
 /// How a cluster is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -243,3 +243,7 @@ fn trouble(status: &Value, found: &mut Pod) -> String {
     }
     if waiting.is_empty() { ended.to_owned() } else { waiting.to_owned() }
 }
+
+#[cfg(test)]
+#[path = "kubectl_tests.rs"]
+mod tests;

@@ -291,3 +291,14 @@ fn a_variant_extends_a_shipped_profile() {
     let error = load("nothing").unwrap_err().to_string();
     assert!(error.contains("turing-rke2"), "{error}");
 }
+
+#[test]
+fn keys_that_are_missing_are_named_all_at_once() {
+    let text = "schema = 1\nid = \"x\"\ntitle = \"X\"\n[[role]]\nid = \"r\"\n[[check]]\nid = \"c\"\nkind = \"local_size\"\ncpu = 1\n";
+    let problems = crate::install::profile_reader::read("own.toml", text, &|_| None).unwrap_err();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for key in ["role[0].title", "role[0].count", "check[0].title", "check[0].level", "check[0].ram_gib", "check[0].disk_gib"] {
+        assert!(said.iter().any(|line| line.contains(key) && line.contains("missing field")), "{key}: {said:#?}");
+    }
+    assert_eq!(said.len(), 6, "{said:#?}");
+}

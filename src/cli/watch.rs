@@ -5,10 +5,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::common::{Common, Failure, Outcome, print};
 use super::run::phase_names;
+use crate::adapters::history;
 use crate::engine::attempt::{is_locked, read_holder};
 use crate::engine::attempt_events::AttemptEvents;
 use crate::engine::client::{log_path, look};
@@ -17,7 +19,11 @@ use crate::exit::Exit;
 use crate::install::ids::{PhaseId, StepId, StepRef};
 use crate::install::plan::PlanPhase;
 use crate::plain::seconds;
+use crate::run::detail::between;
+use crate::run::event::Now;
+use crate::run::expect::{Band, History, words};
 use crate::run::state::{PhaseState, State};
+use crate::run::waiting::{Waiting, waiting};
 
 /// Arguments of `logs`.
 #[derive(Debug, Clone, Args)]
@@ -41,6 +47,8 @@ struct Status<'a> {
     engine: Option<EngineStatus>,
     phases: Vec<PhaseStatus<'a>>,
     questions: Vec<QuestionStatus<'a>>,
+    /// How long the rest takes; none: not known.
+    left: Option<Band>,
 }
 
 /// The engine that has the run.
@@ -63,12 +71,21 @@ struct PhaseStatus<'a> {
     attempts: u32,
     progress: Option<Progress>,
     reason: String,
+    /// What its running step waits for.
+    waiting: Option<Waiting>,
+    /// How long it takes.
+    expected: Option<Band>,
 }
 
 #[derive(Serialize)]
 struct Progress {
     done: u64,
     total: u64,
+    unit: String,
+    doing: String,
+    /// What is known in detail: what goes on, the cluster, known failures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<Box<Now>>,
 }
 
 #[derive(Serialize)]
@@ -96,16 +113,23 @@ fn engine_status(found: &FoundRun) -> Option<EngineStatus> {
     Some(EngineStatus { pid, version: None, working: false, viewers: 0 })
 }
 
-fn phase_status<'a>(found: &'a FoundRun, phase: &'a PlanPhase) -> PhaseStatus<'a> {
+fn phase_status<'a>(found: &'a FoundRun, history: &History, now: Timestamp, phase: &'a PlanPhase) -> PhaseStatus<'a> {
     let state = &found.state;
     let attempts = state.steps_of(phase).filter_map(|(_, record)| record.map(|record| record.attempts)).max().unwrap_or(0);
     let running = state.steps_of(phase).find(|(_, record)| record.is_some_and(|record| record.is_running()));
-    let progress = running.and_then(|(step, record)| {
-        let log = log_path(found.folder.root(), &step, record?.attempts);
+    let expected = history.band(phase);
+    let mut progress = None;
+    let waiting = running.and_then(|(step, record)| {
+        let record = record?;
+        let log = log_path(found.folder.root(), &step, record.attempts);
         let mut events = AttemptEvents::new(log.parent()?);
         events.update();
-        let last = events.progress()?;
-        Some(Progress { done: last.done, total: last.total })
+        let last = events.progress();
+        let asked = state.questions.iter().any(|question| question.step == step);
+        let waits = waiting(state.plan.step(&step)?, record.started, last.as_ref(), expected, now);
+        progress = last.map(|last| Progress { done: last.done, total: last.total, unit: last.unit, doing: last.doing, now: last.now });
+        // A question says itself what is waited for.
+        (!asked).then_some(waits)
     });
     PhaseStatus {
         id: &phase.id,
@@ -114,7 +138,19 @@ fn phase_status<'a>(found: &'a FoundRun, phase: &'a PlanPhase) -> PhaseStatus<'a
         attempts,
         progress,
         reason: state.phase_reason(phase),
+        waiting,
+        expected,
     }
+}
+
+/// How long the rest of a run takes, the running phase's time so far taken off.
+fn left(state: &State, history: &History, now: Timestamp) -> Option<Band> {
+    let running = state.running().map(|(step, record)| {
+        let begun = record.started.map_or(0, |started| between(started, now));
+        let before = state.plan.phase(step.phase.as_str()).map_or(0, |phase| state.phase_times(phase).1);
+        (&step.phase, (begun + before) / 1000)
+    });
+    history.left(state, running)
 }
 
 /// `status`.
@@ -125,7 +161,9 @@ pub fn status(common: &Common) -> Outcome {
     let setup = common.setup()?;
     let found = found(common, &setup)?;
     let state: &State = &found.state;
-    let phases: Vec<PhaseStatus<'_>> = state.plan.phases.iter().map(|phase| phase_status(&found, phase)).collect();
+    let (history, now) = (history::read(found.folder.root()), Timestamp::now());
+    let left = left(state, &history, now);
+    let phases: Vec<PhaseStatus<'_>> = state.plan.phases.iter().map(|phase| phase_status(&found, &history, now, phase)).collect();
     let questions = state
         .questions
         .iter()
@@ -133,7 +171,7 @@ pub fn status(common: &Common) -> Outcome {
         .collect();
     if common.json {
         let (engine, rehearsal) = (engine_status(&found), state.rehearsal);
-        common.print_json(&Status { run: &state.run, state: state.summary(), rehearsal, engine, phases, questions })?;
+        common.print_json(&Status { run: &state.run, state: state.summary(), rehearsal, engine, phases, questions, left })?;
         return Ok(Exit::Done);
     }
     if state.rehearsal {
@@ -161,12 +199,26 @@ pub fn status(common: &Common) -> Outcome {
         let reason = if status.reason.is_empty() { String::new() } else { format!("  {}", status.reason) };
         let line = format!("  {word:<12}{:<18}{took:>14}{progress}{reason}", status.id);
         print(&format!("{}\n", line.trim_end()))?;
+        if let Some(waits) = &status.waiting {
+            print(&format!("{:14}waits for {}, {}{}\n", "", waits.what, seconds(waits.seconds * 1000), after(&waits.verdict())))?;
+            if !waits.cause.is_empty() {
+                print(&format!("{:14}cause: {}\n", "", waits.cause))?;
+            }
+        }
+    }
+    if let Some(left) = left.filter(|_| state.summary() == "running") {
+        print(&format!("to the end: {} ({})\n", words(left.from, left.to), left.source.words()))?;
     }
     for question in &state.questions {
         print(&format!("question {}: {}\n", question.id, question.text))?;
         print(&format!("  answer it: mosip-setup answer '{}'\n", question.id))?;
     }
     Ok(Exit::Done)
+}
+
+/// A part of a sentence behind a comma, where there is one.
+fn after(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(", {text}") }
 }
 
 /// `logs`.

@@ -368,9 +368,9 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
             other => (*check, judge::unknown(check, Target::Name(record.name.clone()), &not_answered(other.clone()))),
         }));
     }
+    // The gravest of them carries the cause; ties go to the first name, so that it is the same one every time.
+    findings.sort_by(|(_, one), (_, other)| other.level.cmp(&one.level).then_with(|| one.target.cmp(&other.target)));
     if let Some(outage) = outage {
-        // The gravest of them carries the cause; ties go to the first name, so that it is the same one every time.
-        findings.sort_by(|(_, one), (_, other)| other.level.cmp(&one.level).then_with(|| one.target.cmp(&other.target)));
         for (check, finding) in findings.iter_mut().skip(1) {
             *finding = judge::skipped(check, finding.target.clone(), &outage);
         }

@@ -7,6 +7,9 @@ use super::attempt::Reading;
 use crate::run::diagnose::{Catalogue, Confidence, Hit, SHIPPED};
 use crate::run::event::Failure;
 
+/// How many known failures a failure carries in full: the first is the likely one, the others are to be thought of.
+const MOST: usize = 3;
+
 /// The catalogues, read when they are first needed: that takes a moment, and most attempts are short.
 #[derive(Debug, Default)]
 pub struct LazyCatalogue {
@@ -40,6 +43,7 @@ pub fn explain(failure: &mut Failure, reading: &Reading, recent: &[String], own:
     let (catalogue, result) = catalogue(own);
     let hits = catalogue.map(|catalogue| hits(&catalogue, failure, recent)).unwrap_or_default();
     failure.known = hits.iter().map(|hit| hit.id.clone()).collect();
+    failure.diagnoses = hits.iter().take(MOST).cloned().collect();
     if failure.hint.is_empty() {
         failure.hint = match hits.first() {
             Some(hit) if hit.confidence == Confidence::Low => format!("Possible cause: {} Do: {}", hit.cause, hit.remedy),

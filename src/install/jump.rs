@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::{FileContent, PlanFile, PlanMachine};
 use super::planner::{shell_quote, ssh_options};
 use super::site::Machine;
 
@@ -48,6 +49,15 @@ impl Jump {
         Self::parse(text, &|name| machines.iter().find(|machine| machine.name == *name).map(|machine| machine.address))
     }
 
+    /// The jump host to a machine: its own, else the site's, which leads to all machines but itself. It takes the machine's user, where
+    /// none is named, and its key.
+    #[must_use]
+    pub fn to(machine: &Machine, site: Option<&str>, machines: &[Machine], user: &str, key: &str) -> Option<Self> {
+        let text = machine.jump.as_deref().or(site.filter(|jump| !jump.is_empty()))?;
+        let jump = Self::among(text, machines).ok().filter(|jump| jump.address != machine.address)?;
+        Some(Self { user: jump.user.or_else(|| Some(user.to_owned())), key: key.to_owned(), ..jump })
+    }
+
     /// The arguments of the `ssh` that leads through it, without the place it leads to: known hosts, key and user as everywhere.
     #[must_use]
     pub fn arguments(&self, known_hosts: &str) -> Vec<String> {
@@ -70,11 +80,29 @@ impl Jump {
         format!("ssh -W %h:%p {}", words.join(" "))
     }
 
-    /// The words for a machine's line in an Ansible inventory.
+    /// The words for a machine's line in an Ansible inventory. They name a file, since such a line takes neither spaces nor quotes.
     #[must_use]
-    pub fn for_inventory(&self, known_hosts: &str) -> String {
-        format!("ansible_ssh_common_args='-o ProxyCommand=\"{}\"'", self.proxy_command(known_hosts))
+    pub fn for_inventory(known_hosts: &str) -> String {
+        format!("ansible_ssh_common_args=-F{}", config_path(known_hosts))
     }
+}
+
+/// Where the site's own configuration of `ssh` lies: beside its known hosts.
+#[must_use]
+pub fn config_path(known_hosts: &str) -> String {
+    format!("{}ssh_config", known_hosts.strip_suffix("known_hosts").unwrap_or(known_hosts))
+}
+
+/// The site's own configuration of `ssh`, with the way to each machine that a jump host leads to; none where there is no such machine.
+#[must_use]
+pub fn config(machines: &[PlanMachine], known_hosts: &str) -> Option<PlanFile> {
+    let through = machines.iter().filter_map(|machine| Some((machine, machine.jump.as_ref()?)));
+    let ways: String = through
+        .map(|(machine, jump)| format!("\nHost {}\n  ProxyCommand {}\n", machine.address, jump.proxy_command(known_hosts)))
+        .collect();
+    let text = format!("# Written by mosip-setup: the ways through jump hosts, for Ansible.\n{ways}");
+    let content = FileContent::Create { text };
+    (!ways.is_empty()).then(|| PlanFile { path: config_path(known_hosts), secret: false, content })
 }
 
 #[cfg(test)]
@@ -96,11 +124,9 @@ mod tests {
     #[test]
     fn ansible_and_ssh_are_told_the_same_way_with_the_same_known_hosts() {
         let jump = Jump { address: Ipv4Addr::new(10, 0, 0, 9), user: Some("ops".into()), key: "/home/op/.ssh/id".into() };
-        let line = jump.for_inventory("/state/known_hosts");
-        assert!(
-            line.starts_with("ansible_ssh_common_args='-o ProxyCommand=\"ssh -W %h:%p -o UserKnownHostsFile=/state/known_hosts -o "),
-            "{line}"
-        );
-        assert!(line.ends_with(" -i /home/op/.ssh/id ops@10.0.0.9\"'") && line.contains("StrictHostKeyChecking=yes"), "{line}");
+        let line = jump.proxy_command("/state/known_hosts");
+        assert!(line.starts_with("ssh -W %h:%p -o UserKnownHostsFile=/state/known_hosts -o "), "{line}");
+        assert!(line.ends_with(" -i /home/op/.ssh/id ops@10.0.0.9") && line.contains("StrictHostKeyChecking=yes"), "{line}");
+        assert_eq!(Jump::for_inventory("/state/known_hosts"), "ansible_ssh_common_args=-F/state/ssh_config");
     }
 }

@@ -6,19 +6,19 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::check::{CheckKind, CheckSpec};
+use super::command_words::{absolute, ansible_environment, host_line, machine_values};
 use super::field::FieldKind;
 use super::helm::HelmSpec;
 use super::hints::Hints;
 use super::ids::FieldId;
-use super::interpolate::{Values, expand};
+use super::interpolate::Values;
 use super::jump::Jump;
 use super::named;
-use super::plan::{Action, Edit, FileContent, FileFormat, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{
-    AnsibleSpec, EditSpec, FileOrigin, FileSpec, Phase, Profile, Prompt, SectionSpec, SshSpec, Step, StepKind, WriteSpec,
-};
+use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
+use super::profile::{AnsibleSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
+
+pub use super::command_words::{shell_quote, ssh_options};
 
 /// What a plan needs to know about the place it is made for.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +49,8 @@ pub fn plan(profile: &Profile, site: &Site, place: &Place) -> Result<Plan, Vec<K
     let plan = planner.plan();
     if planner.problems.is_empty() { Ok(plan) } else { Err(planner.problems) }
 }
+
+mod contents;
 
 struct Planner<'a> {
     profile: &'a Profile,
@@ -134,12 +136,13 @@ impl Planner<'_> {
         if let Some(message) = site_jump.and_then(|jump| Jump::among(&jump, &self.site.machines).err()) {
             self.problems.push(KeyProblem { key: "ssh_jump".to_owned(), message });
         }
-        let files: Vec<PlanFile> =
+        let machines: Vec<PlanMachine> = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
+        let mut files: Vec<PlanFile> =
             profile.files.iter().filter(|file| self.site.holds(file.when.as_ref())).map(|file| self.file(file)).collect();
+        files.extend(super::jump::config(&machines, &self.place.known_hosts));
         let checks = profile.checks.iter().filter(|check| self.site.holds(check.when.as_ref())).map(|check| self.check(check)).collect();
         let phases: Vec<PlanPhase> =
             profile.phases.iter().filter(|phase| self.site.holds(phase.when.as_ref())).map(|phase| self.phase(phase, &files)).collect();
-        let machines = self.site.machines.iter().map(|machine| self.machine(machine)).collect();
         let sources = profile.sources.iter().map(|(id, source)| {
             let mut source = source.clone();
             source.checkout = self.values.get(&format!("checkout.{id}")).unwrap_or_default().to_owned();
@@ -203,152 +206,6 @@ impl Planner<'_> {
             user,
             key,
         }
-    }
-
-    // --- files ---
-
-    fn file(&mut self, file: &FileSpec) -> PlanFile {
-        let key = format!("file.{}", file.target);
-        let path = self.path(&key, &file.target);
-        let content = match &file.origin {
-            FileOrigin::Create { text, lists } => FileContent::Create { text: self.created(&key, text, lists) },
-            FileOrigin::Copy { from } => FileContent::Copy { from: self.path(&key, from) },
-            FileOrigin::Once { random_hex, unless } => FileContent::Once { random_hex: *random_hex, unless: self.path(&key, unless) },
-            FileOrigin::Edit(edit) => self.edit(&key, &file.target, edit),
-        };
-        PlanFile { path, secret: file.secret, content }
-    }
-
-    fn created(&mut self, key: &str, text: &str, lists: &BTreeMap<String, SectionSpec>) -> String {
-        for (name, list) in lists {
-            let machines: Vec<Machine> = self.site.with_role(list.each.as_str()).cloned().collect();
-            let lines: Vec<String> = machines.iter().map(|machine| self.machine_text(key, &list.line, machine)).collect();
-            self.values.set(format!("list.{name}"), lines.join("\n"));
-        }
-        self.expand(key, text)
-    }
-
-    fn edit(&mut self, key: &str, target: &str, edit: &EditSpec) -> FileContent {
-        let template = self.path(key, &edit.template);
-        let fallback = match self.source_path(&edit.template) {
-            Some((source, rest)) => format!("{}/{rest}", self.place.fetched.get(&source).cloned().unwrap_or_default()),
-            None => template.clone(),
-        };
-        let format = FileFormat::of(target).unwrap_or(FileFormat::Hcl);
-        let mut edits = Vec::new();
-        for (table, make) in [(&edit.set, true), (&edit.add, false)] {
-            for (name, value) in table {
-                let entries: Vec<(Option<String>, String, &toml::Value)> = match (format, value) {
-                    (FileFormat::Ini, toml::Value::Table(inner)) => {
-                        inner.iter().map(|(key, value)| (Some(name.clone()), key.clone(), value)).collect()
-                    }
-                    _ => vec![(None, name.clone(), value)],
-                };
-                for (section, key_name, value) in entries {
-                    let value = self.toml_value(&format!("{key}.{name}"), value);
-                    edits.push(if make {
-                        Edit::Set { section, key: key_name, value }
-                    } else {
-                        Edit::Add { section, key: key_name, value }
-                    });
-                }
-            }
-        }
-        for (group, section) in &edit.section {
-            let machines: Vec<Machine> = self.site.with_role(section.each.as_str()).cloned().collect();
-            let lines = machines.iter().map(|machine| self.host_line(&format!("{key}.section.{group}"), &section.line, machine)).collect();
-            edits.push(Edit::Hosts { group: group.clone(), lines });
-        }
-        if let Some(knobs) = edit.advanced.as_ref().and_then(|name| self.site.advanced.get(name)) {
-            edits.extend(knobs.iter().map(|(key, value)| Edit::Set { section: None, key: key.clone(), value: value.clone() }));
-        }
-        FileContent::Edit { template, fallback, format, edits }
-    }
-
-    /// Fills in a value; a text that is one `${field}` takes the type of the field.
-    fn toml_value(&mut self, key: &str, value: &toml::Value) -> toml::Value {
-        match value {
-            toml::Value::String(text) => {
-                let only = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| !name.contains('}'));
-                if let Some(typed) = only.and_then(|name| self.site.answers.get(name))
-                    && !matches!(typed, super::field::Value::Text(_))
-                {
-                    return typed.to_toml();
-                }
-                toml::Value::String(self.expand(key, text))
-            }
-            toml::Value::Array(list) => toml::Value::Array(list.iter().map(|value| self.toml_value(key, value)).collect()),
-            other => other.clone(),
-        }
-    }
-
-    /// A machine's line in an inventory; where it is reached through a jump host, Ansible is told so.
-    fn host_line(&mut self, key: &str, text: &str, machine: &Machine) -> String {
-        let line = self.machine_text(key, text, machine);
-        match self.machine(machine).jump {
-            Some(jump) if line.contains("ansible_host=") => format!("{line} {}", jump.for_inventory(&self.place.known_hosts)),
-            _ => line,
-        }
-    }
-
-    fn machine_text(&mut self, key: &str, text: &str, machine: &Machine) -> String {
-        let own: BTreeMap<String, String> =
-            machine_values(self.profile, self.site, machine).into_iter().map(|(item, value)| (format!("machine.{item}"), value)).collect();
-        match expand(text, &|name| own.get(name).cloned().or_else(|| self.values.get(name).map(str::to_owned))) {
-            Ok(text) => text,
-            Err(error) => {
-                self.problems.push(KeyProblem { key: key.to_owned(), message: error.to_string() });
-                String::new()
-            }
-        }
-    }
-
-    // --- checks ---
-
-    fn check(&mut self, check: &CheckSpec) -> CheckSpec {
-        let key = format!("check.{}", check.id);
-        let mut check = check.clone();
-        check.remedy = self.expand(&key, &check.remedy);
-        if let Some(fix) = &mut check.fix {
-            fix.does = self.expand(&key, &fix.does);
-            fix.script = self.expand(&key, &fix.script);
-        }
-        match &mut check.kind {
-            CheckKind::Certificate { chain, key: private, names, .. } => {
-                *chain = self.path(&key, chain);
-                *private = self.path(&key, private);
-                *names = names.iter().map(|name| self.expand(&key, name)).filter(|name| !name.is_empty()).collect();
-            }
-            CheckKind::LocalUser { writable } => *writable = writable.iter().map(|path| self.path(&key, path)).collect(),
-            CheckKind::Command { argv, dir, kubeconfig, .. } => {
-                argv.iter_mut().for_each(|word| *word = self.expand(&key, word));
-                *dir = dir.as_ref().map(|dir| self.path(&key, dir));
-                *kubeconfig = kubeconfig.as_ref().map(|path| self.path(&key, path));
-            }
-            CheckKind::Dns { records } | CheckKind::DnsFromMachines { records } => {
-                for record in records.iter_mut() {
-                    let texts = [&mut record.name, &mut record.address].into_iter().chain(&mut record.alias_of);
-                    texts.for_each(|text| *text = self.expand(&key, text));
-                }
-            }
-            CheckKind::Http { url, address, .. } => {
-                *url = self.expand(&key, url);
-                *address = address.as_ref().map(|address| self.expand(&key, address));
-            }
-            CheckKind::RemoteCommand { command, .. } => *command = self.expand(&key, command),
-            CheckKind::Egress { urls } | CheckKind::EgressFromMachines { urls } => {
-                urls.iter_mut().for_each(|url| *url = self.expand(&key, url))
-            }
-            CheckKind::Charts { index, file, .. } => {
-                *index = self.expand(&key, index);
-                *file = self.path(&key, file);
-            }
-            CheckKind::PortsFree { udp, udp_fields, .. } => {
-                udp.extend(std::mem::take(udp_fields).iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));
-            }
-            _ => {}
-        }
-        check
     }
 
     // --- phases and steps ---
@@ -488,7 +345,10 @@ impl Planner<'_> {
             StepKind::Write(WriteSpec::Targets(targets)) => {
                 let paths: Vec<String> = targets.iter().map(|target| self.path(key, target)).collect();
                 // A file whose condition does not hold is not in the plan, and so not written.
-                let paths = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                let mut paths: Vec<String> = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
+                // What the inventories' lines name goes with them.
+                let ways = super::jump::config_path(&self.place.known_hosts);
+                paths.extend(files.iter().filter(|file| file.path == ways).map(|file| file.path.clone()));
                 (Action::Write { paths }, "Write files".into())
             }
             StepKind::Wait(spec) => {
@@ -560,61 +420,4 @@ impl Planner<'_> {
         mac.update(&serde_json::to_vec(value).unwrap_or_default());
         mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-/// `~` and `~/…` with the operator's home folder.
-fn absolute(text: &str, home: &str) -> String {
-    match text.strip_prefix('~') {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{home}{rest}"),
-        _ => text.to_owned(),
-    }
-}
-
-fn machine_values(profile: &Profile, site: &Site, machine: &Machine) -> Vec<(&'static str, String)> {
-    let answer = |field: &str| site.answers.get(field).map(ToString::to_string).filter(|text| !text.is_empty());
-    let role_user =
-        machine.roles.iter().find_map(|role| profile.role(role.as_str())?.user_field.as_ref().and_then(|field| answer(field.as_str())));
-    let user = machine.user.clone().or(role_user).or_else(|| answer("ssh_user")).unwrap_or_else(|| "ubuntu".into());
-    vec![
-        ("name", machine.name.to_string()),
-        ("address", machine.address.to_string()),
-        ("public_address", machine.public_address.clone().unwrap_or_else(|| machine.address.to_string())),
-        ("user", user),
-    ]
-}
-
-/// `NAME ansible_host=ADDRESS …` → (name, address).
-fn host_line(line: &str) -> Option<(String, Option<String>)> {
-    let mut words = line.split_whitespace();
-    let name = words.next()?.to_owned();
-    Some((name, words.find_map(|word| word.strip_prefix("ansible_host=")).map(str::to_owned)))
-}
-
-/// Options of every `ssh` this program or Ansible starts: the site's own known hosts, never a question, dead links noticed.
-#[must_use]
-pub fn ssh_options(known_hosts: &str) -> Vec<String> {
-    let options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=8"];
-    let mut words: Vec<String> = vec!["-o".into(), format!("UserKnownHostsFile={known_hosts}")];
-    words.extend(options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
-    words
-}
-
-/// The environment of every Ansible command. Host key checking is on, against the site's own known hosts.
-fn ansible_environment(known_hosts: &str) -> Vec<(String, String)> {
-    let ssh = format!("-o ControlMaster=auto -o ControlPersist=60s {}", ssh_options(known_hosts).join(" "));
-    [
-        ("ANSIBLE_NOCOLOR", "1"),
-        ("ANSIBLE_RETRY_FILES_ENABLED", "0"),
-        ("ANSIBLE_HOST_KEY_CHECKING", "True"),
-        ("ANSIBLE_SSH_ARGS", ssh.as_str()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
-}
-
-/// Quotes a text for a POSIX shell.
-#[must_use]
-pub fn shell_quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -173,16 +173,38 @@ impl Reader {
         }
     }
 
-    fn convert<T: DeserializeOwned>(&mut self, entry: &Entry, table: Table) -> Option<T> {
-        match Value::Table(table).try_into::<T>() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let message = error.message().trim().to_owned();
-                let key = message.split('`').nth(1).map_or_else(|| entry.path.clone(), |key| format!("{}.{key}", entry.path));
+    fn convert<T: DeserializeOwned>(&mut self, entry: &Entry, mut table: Table) -> Option<T> {
+        let mut whole = true;
+        // serde stops at the first key that is missing: a stand-in in its place shows the next one. A table has fewer keys than this.
+        for _ in 0..64 {
+            let error = match Value::Table(table.clone()).try_into::<T>() {
+                Ok(value) => return whole.then_some(value),
+                Err(error) => error,
+            };
+            let message = error.message().trim().to_owned();
+            let named = message.split('`').nth(1).map(str::to_owned);
+            let missing = named.clone().filter(|key| message.starts_with("missing field") && !table.contains_key(key));
+            // What a stand-in is not fit for was said already, as missing.
+            if whole || missing.is_some() {
+                let key = named.map_or_else(|| entry.path.clone(), |key| format!("{}.{key}", entry.path));
                 self.problem(entry.origin, &key, message);
-                None
             }
+            whole = false;
+            let key = missing?;
+            let fits = |value: &Value| {
+                let mut with = table.clone();
+                with.insert(key.clone(), value.clone());
+                match Value::Table(with).try_into::<T>() {
+                    Ok(_) => true,
+                    Err(error) => error.message().starts_with("missing field"),
+                }
+            };
+            let stand_ins =
+                [Value::String("x".into()), Value::Integer(1), Value::Boolean(true), Value::Array(Vec::new()), Value::Table(Table::new())];
+            let stand_in = stand_ins.into_iter().find(fits)?;
+            table.insert(key, stand_in);
         }
+        None
     }
 
     fn profile(&mut self, mut top: BTreeMap<String, Entry>, mut lists: BTreeMap<&'static str, Vec<Entry>>) -> Option<(Profile, Places)> {
@@ -266,8 +288,9 @@ impl Reader {
 
     fn check(&mut self, entry: &Entry) -> Option<CheckSpec> {
         let common = split(&entry.table, &["id", "title", "level", "roles", "guards", "provided_by", "on_demand", "when", "remedy", "fix"]);
-        let head: CheckHead = self.convert(entry, common.0)?;
-        let kind: CheckKind = self.convert(entry, common.1)?;
+        // Both, before either is given up: all that is wrong is said.
+        let (head, kind) = (self.convert::<CheckHead>(entry, common.0), self.convert::<CheckKind>(entry, common.1));
+        let (head, kind) = (head?, kind?);
         Some(CheckSpec {
             id: head.id,
             title: head.title,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use self::texts::{patterns, strip_source, texts_of};
 use super::check::CheckKind;
 use super::field::{Field, FieldKind};
 use super::helm::HelmSpec;
@@ -12,7 +13,7 @@ use super::known_names::unknown_names;
 use super::plan::FileFormat;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
-use super::reach::LOCAL;
+use super::rule_parts;
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -29,8 +30,13 @@ pub fn check(profile: &Profile, place: Place<'_>) -> Vec<Problem> {
     rules.checks();
     rules.files();
     rules.phases();
+    for (key, message) in rule_parts::changes(profile) {
+        rules.problem(&key, message);
+    }
     rules.problems
 }
+
+mod texts;
 
 struct Rules<'a> {
     profile: &'a Profile,
@@ -92,24 +98,7 @@ impl Rules<'_> {
             {
                 self.problem(&format!("{key}.pattern"), format!("not a regular expression: {error}"));
             }
-            self.settled(&key, field);
             self.default(&key, field);
-        }
-    }
-
-    fn settled(&mut self, key: &str, field: &Field) {
-        let key = format!("{key}.settled_by");
-        if !field.settled_by.is_empty() && field.hard_to_change.is_empty() {
-            self.problem(&key, "say in hard_to_change what a change costs then");
-        }
-        for id in &field.settled_by {
-            match self.profile.phase(id.as_str()) {
-                None => self.problem(&key, format!("there is no phase '{id}'")),
-                Some(phase) if !phase.reads.contains(&field.id) => {
-                    self.problem(&key, format!("phase '{id}' must have '{}' under reads: a change is told from that", field.id));
-                }
-                Some(_) => {}
-            }
         }
     }
 
@@ -262,46 +251,6 @@ impl Rules<'_> {
         }
     }
 
-    fn fix(&mut self, key: &str, check: &super::check::CheckSpec, fix: &super::fix::Fix) {
-        if check.on_demand || !super::fix::has_a_place(&check.kind) {
-            self.problem(key, "a fix needs a finding of the preflight on a machine or on the deployment node");
-        }
-        for (name, text) in [("does", &fix.does), ("script", &fix.script)] {
-            if text.trim().is_empty() {
-                self.problem(&format!("{key}.{name}"), "must not be empty: it is what the operator agrees to");
-            }
-        }
-        if let Some(what) = super::fix::destroys(&fix.script) {
-            self.problem(&format!("{key}.script"), format!("{what} is no fix: leave it to the operator, and say so in the remedy"));
-        }
-    }
-
-    fn paths(&mut self, key: &str, check: &super::check::CheckSpec, from: &[super::ids::RoleId], to: &[super::ids::RoleId]) {
-        for role in from.iter().filter(|role| role.as_str() != LOCAL) {
-            self.role_exists(&format!("{key}.from"), role.as_str());
-        }
-        to.iter().for_each(|role| self.role_exists(&format!("{key}.to"), role.as_str()));
-        for (name, empty) in [("from", from.is_empty()), ("to", to.is_empty())] {
-            if empty {
-                self.problem(&format!("{key}.{name}"), "name at least one role");
-            }
-        }
-        if !check.roles.is_empty() {
-            self.problem(&format!("{key}.roles"), "this kind has `from` and `to` instead");
-        }
-        if self.profile.role(LOCAL).is_some() {
-            self.problem(&format!("{key}.from"), "a role is called 'local', which means the deployment node here");
-        }
-        if let CheckKind::PortsBetween { ports, .. } = &check.kind {
-            if ports.is_empty() {
-                self.problem(&format!("{key}.ports"), "name at least one port");
-            }
-            for one in ports.iter().filter(|one| one.tcp.is_some() == one.udp.is_some()) {
-                self.problem(&format!("{key}.ports"), format!("'{}' needs either tcp or udp", one.purpose));
-            }
-        }
-    }
-
     fn files(&mut self) {
         for file in &self.profile.files {
             let key = format!("file.{}", file.target);
@@ -375,16 +324,6 @@ impl Rules<'_> {
             before.insert(phase.id.as_str());
             for field in &phase.reads {
                 self.field_exists(&format!("{key}.reads"), field.as_str());
-            }
-            for name in &phase.reads_advanced {
-                let known = self
-                    .profile
-                    .files
-                    .iter()
-                    .any(|file| matches!(&file.origin, FileOrigin::Edit(edit) if edit.advanced.as_ref() == Some(name)));
-                if !known {
-                    self.problem(&format!("{key}.reads_advanced"), format!("no file has the name '{name}' under advanced"));
-                }
             }
             if let Some(condition) = &phase.when {
                 self.field_exists(&format!("{key}.when"), condition.field.as_str());
@@ -546,33 +485,5 @@ impl Rules<'_> {
                 }
             }
         }
-    }
-}
-
-/// The regular expressions of a check, by key.
-fn patterns(kind: &CheckKind) -> Vec<(&'static str, &str)> {
-    let pairs: Vec<(&'static str, &Option<String>)> = match kind {
-        CheckKind::Tool { pattern, .. } => vec![("pattern", pattern)],
-        CheckKind::Command { stdout, stdout_not, .. } => vec![("stdout", stdout), ("stdout_not", stdout_not)],
-        CheckKind::RemoteCommand { stdout, .. } => vec![("stdout", stdout)],
-        _ => vec![],
-    };
-    pairs.into_iter().filter_map(|(name, pattern)| pattern.as_deref().map(|pattern| (name, pattern))).collect()
-}
-
-/// `kit:path` without the source's name.
-fn strip_source(profile: &Profile, text: &str) -> String {
-    match text.split_once(':') {
-        Some((source, rest)) if profile.sources.contains_key(source) => rest.to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
-fn texts_of(value: &toml::Value) -> Vec<String> {
-    match value {
-        toml::Value::String(text) => vec![text.clone()],
-        toml::Value::Array(list) => list.iter().flat_map(texts_of).collect(),
-        toml::Value::Table(table) => table.values().flat_map(texts_of).collect(),
-        _ => vec![],
     }
 }

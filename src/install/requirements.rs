@@ -325,9 +325,20 @@ impl View<'_> {
 
     fn ports(&self, checks: &[&CheckSpec]) -> Vec<PortNeed> {
         let mut needs: Vec<PortNeed> = Vec::new();
-        let mut put = |from: &str, to: &str, protocol: &'static str, ports: Vec<String>, purpose: &str, when: String| {
-            if !ports.is_empty() {
-                needs.push(PortNeed { from: from.to_owned(), to: to.to_owned(), protocol, ports, purpose: purpose.to_owned(), when });
+        let mut put = |from: &str, to: &str, protocol: &'static str, mut ports: Vec<String>, purpose: &str, when: String| {
+            if ports.is_empty() {
+                return;
+            }
+            // Ports for one purpose stand together.
+            let same = |known: &&mut PortNeed| {
+                (known.from.as_str(), known.to.as_str(), known.protocol, known.purpose.as_str(), &known.when)
+                    == (from, to, protocol, purpose, &when)
+            };
+            match needs.iter_mut().find(same) {
+                Some(known) => known.ports.append(&mut ports),
+                None => {
+                    needs.push(PortNeed { from: from.to_owned(), to: to.to_owned(), protocol, ports, purpose: purpose.to_owned(), when })
+                }
             }
         };
         for check in checks {
@@ -348,7 +359,7 @@ impl View<'_> {
                 _ => {}
             }
         }
-        // What the table of roles says beside that is reached from outside or by more than the table names.
+        // What the roles offer beside that: to users, or to more than the profile tries.
         let named = |role: &Role, protocol: &str, port: &str| {
             needs.iter().any(|need| {
                 let to_role = need.to == "all machines" || need.to.split(", ").any(|to| role.id == *to);

@@ -120,8 +120,15 @@ impl Pod {
     /// What Kubernetes says about it, in a line.
     #[must_use]
     pub fn says(&self) -> String {
-        let text = if self.message.is_empty() { &self.event } else { &self.message };
+        // That it is tried again later says nothing; the warning says why it was not had.
+        let vague = self.message.is_empty() || self.message.starts_with("Back-off ");
+        let text = if vague && !self.event.is_empty() { &self.event } else { &self.message };
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let length = text.chars().count();
+        // Of a chain of calls the last one says what went wrong.
+        if length > MAX_EVIDENCE && text.starts_with("Failed to pull image") {
+            return std::iter::once('…').chain(text.chars().skip(length - MAX_EVIDENCE)).collect();
+        }
         if text.chars().count() > MAX_EVIDENCE { text.chars().take(MAX_EVIDENCE - 1).chain(['…']).collect() } else { text }
     }
 }

@@ -77,7 +77,7 @@ pub struct Normal {
 }
 
 /// A known failure that was recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
     /// The entry.
     pub id: String,
@@ -88,10 +88,12 @@ pub struct Hit {
     /// What to do.
     pub remedy: String,
     /// Commands to copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
     /// How sure it is.
     pub confidence: Confidence,
     /// Where it was reported.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// The first line that was recognised, cut to a readable length.
     pub line: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::Cluster;
 use super::detail::{Active, KnownLine};
+use super::diagnose::Hit;
 use super::question::Question;
 use crate::install::check::Finding;
 use crate::install::ids::{PhaseId, StepId, StepRef};
@@ -251,6 +252,9 @@ pub struct Failure {
     /// Known failures that were recognised, most specific first: names in the catalogue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<String>,
+    /// The first of them as the catalogue had them then, the operators' own entries too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnoses: Vec<Hit>,
     /// Hosts that failed or could not be reached.
     #[serde(default)]
     pub hosts: Vec<String>,

@@ -9,6 +9,7 @@ use super::failure;
 use super::run::{Focus, Run};
 use super::{text, theme, widgets};
 use crate::engine::client::log_path;
+use crate::run::diagnose::Confidence;
 use crate::run::state::PhaseState;
 
 /// Draws the panel into the place of the log.
@@ -46,8 +47,31 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
         (None, Some(signal)) => say("exit", &format!("ended by signal {signal}"), theme::text()),
         _ => {}
     }
-    if !failure.hint.is_empty() {
-        say("remedy", &failure.hint, theme::accent());
+    match failure.diagnoses.first() {
+        // The hint says the same as one sentence, for lines and journals.
+        Some(hit) if failure.hint.contains(&hit.cause) => {
+            say(
+                if hit.confidence == Confidence::Low { "possible" } else { "likely" },
+                &format!("{}. {}", hit.title, hit.cause),
+                theme::text(),
+            );
+            say("remedy", &hit.remedy, theme::accent());
+            for command in &hit.commands {
+                say("try", command, theme::busy());
+            }
+            let sure = match hit.confidence {
+                Confidence::High => "sure",
+                Confidence::Medium => "likely",
+                Confidence::Low => "a place to begin",
+            };
+            say("known as", &format!("{} ({sure}; {})", hit.id, hit.source), theme::faint());
+            let others: Vec<&str> = failure.diagnoses.iter().skip(1).map(|hit| hit.title.as_str()).collect();
+            if !others.is_empty() {
+                say("also", &others.join("; "), theme::faint());
+            }
+        }
+        _ if !failure.hint.is_empty() => say("remedy", &failure.hint, theme::accent()),
+        _ => {}
     }
     // What is left of the room goes to the lines that matter; the last ones tell most.
     let command = failure.command.clone();
@@ -59,6 +83,10 @@ pub fn view(run: &Run, frame: &mut Frame<'_>, title: Rect, area: Rect) {
             let head = if number == 0 { "by hand" } else { "" };
             after.push(Line::from(vec![Span::styled(format!("{head:<9}"), theme::faint()), Span::styled(piece, theme::busy())]));
         }
+    }
+    if let Some(document) = &phase.document {
+        let shown = text::cut_middle(document, columns.saturating_sub(9));
+        after.push(Line::from(vec![Span::styled(format!("{:<9}", "upstream"), theme::faint()), Span::styled(shown, theme::faint())]));
     }
     if let Some(path) = path {
         let shown = text::cut_middle(&path, columns.saturating_sub(9));

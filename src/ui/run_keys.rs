@@ -52,6 +52,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         }
         Action::ToFailure => return super::run::to_failure(model),
         Action::Copy => return copy(model),
+        Action::CopyRemedy => return copy_remedy(model),
         Action::Back if run.full => run.full = false,
         _ => return steer(model, action),
     }
@@ -105,11 +106,23 @@ pub fn useful(run: &Run, action: Action) -> bool {
         }
         Action::Enter => asked || matches!(run.focus, Focus::Failure(_)),
         Action::Full | Action::Search | Action::Wrap | Action::Copy => log && (run.full || run.log_first || !failed),
+        Action::CopyRemedy => run.failure().is_some_and(|(_, failure)| failure.diagnoses.iter().any(|hit| !hit.commands.is_empty())),
         Action::Turn => run.detail.has_work() || run.detail.has_cluster(),
         Action::ToFailure => run.detail.details.failing().is_some(),
         Action::Follow => log && !run.log.follow,
         _ => true,
     }
+}
+
+fn copy_remedy(model: &mut Model) -> Vec<Command> {
+    let failure = model.run.as_ref().and_then(|run| run.failure()).map(|(_, failure)| failure);
+    let commands = failure.and_then(|failure| failure.diagnoses.into_iter().find(|hit| !hit.commands.is_empty())).map(|hit| hit.commands);
+    let Some(commands) = commands else {
+        model.say("No commands are known that would help");
+        return Vec::new();
+    };
+    model.say("Copied to the terminal's clipboard, where the terminal allows it");
+    vec![Command::Copy(commands.join("\n") + "\n")]
 }
 
 fn copy(model: &mut Model) -> Vec<Command> {

@@ -178,10 +178,8 @@ const CASES: &[Case] = &[
         on: Fault(&["dns", "set", "api.sandbox.example.org", "A", "192.0.2.99"]),
         off: Fault(&["dns", "set", "api.sandbox.example.org", "A", "192.0.2.10"]),
         findings: &[
+            // Its aliases are skipped: one cause, one finding.
             ("fail", "dns.roots", "name:api.sandbox.example.org"),
-            ("fail", "dns.public", "name:prereg.sandbox.example.org"),
-            ("fail", "dns.public", "name:resident.sandbox.example.org"),
-            ("warn", "dns.optional", "name:idp.sandbox.example.org"),
         ],
         together: true,
     },
@@ -198,7 +196,103 @@ const CASES: &[Case] = &[
         how: "it answers SERVFAIL to everything",
         on: Fault(&["dns", "mode", "servfail"]),
         off: Fault(&["dns", "mode", "answer"]),
-        findings: &[("unknown", "dns.internal", "name:activemq.sandbox.example.org"), ("warn", "machine.dns", "machine:vm1")],
+        findings: &[("unknown", "dns.internal", "name:activemq.sandbox.example.org")],
+        together: false,
+    },
+    Case {
+        name: "sudo wants a terminal",
+        how: "sudoers is changed",
+        on: Fault(&["sudo-tty", "vm2", "on"]),
+        off: Fault(&["sudo-tty", "vm2", "off"]),
+        findings: &[("fail", "machine.sudo", "machine:vm2")],
+        together: false,
+    },
+    Case {
+        name: "traces of k3s",
+        how: "its folder",
+        on: Fault(&["leftover", "vm1", "on"]),
+        off: Fault(&["leftover", "vm1", "off"]),
+        findings: &[("fail", "machine.no-other-cluster", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "two machines from one image",
+        how: "the same machine id",
+        on: Fault(&["twin", "vm1", "obs-node"]),
+        off: Fault(&["twin", "vm1", "off"]),
+        findings: &[("fail", "machine.unique", "local")],
+        together: true,
+    },
+    Case {
+        name: "/etc/hosts contradicts DNS",
+        how: "a line in it",
+        on: Fault(&["hosts-file", "vm1", "on"]),
+        off: Fault(&["hosts-file", "vm1", "off"]),
+        findings: &[("fail", "machine.hosts-file", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "a name server that pods cannot use",
+        how: "/etc/resolv.conf names the host itself",
+        on: Fault(&["resolver", "obs-node", "on"]),
+        off: Fault(&["resolver", "obs-node", "off"]),
+        findings: &[("fail", "machine.resolver", "machine:obs-node")],
+        together: true,
+    },
+    Case {
+        name: "multipathd",
+        how: "claim: a process of that name",
+        on: Fault(&["multipath", "vm1", "on"]),
+        off: Fault(&["multipath", "vm1", "off"]),
+        findings: &[("warn", "machine.multipath", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "too few file watchers",
+        how: "claim: what the kernel says",
+        on: Fault(&["inotify", "vm1", "128"]),
+        off: Fault(&["inotify", "vm1", "8192"]),
+        findings: &[("warn", "machine.inotify", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "a route into the pods' network",
+        how: "a route",
+        on: Fault(&["route", "vm1", "on"]),
+        off: Fault(&["route", "vm1", "off"]),
+        findings: &[("fail", "machine.routes", "machine:vm1")],
+        together: true,
+    },
+    Case {
+        name: "a container",
+        how: "claim: what `systemd-detect-virt` says",
+        on: Fault(&["answer", "mosip-nginx", "systemd-detect-virt", "lxc"]),
+        off: Fault(&["answer", "mosip-nginx", "systemd-detect-virt"]),
+        findings: &[("fail", "machine.virtualization", "machine:mosip-nginx")],
+        together: true,
+    },
+    Case {
+        name: "nothing gets out of a machine",
+        how: "claim: what `curl` says",
+        on: Fault(&["shut-in", "vm2", "on"]),
+        off: Fault(&["shut-in", "vm2", "off"]),
+        findings: &[("warn", "egress.packages", "name:archive.ubuntu.com")],
+        together: false,
+    },
+    Case {
+        name: "a name that others are aliases of",
+        how: "the zone is changed",
+        on: Fault(&["dns", "del", "api-internal.sandbox.example.org"]),
+        off: Fault(&["dns", "set", "api-internal.sandbox.example.org", "A", "10.77.0.20"]),
+        findings: &[("fail", "dns.roots", "name:api-internal.sandbox.example.org")],
+        together: false,
+    },
+    Case {
+        name: "a DNS server that invents answers",
+        how: "it answers every name alike",
+        on: Fault(&["dns", "mode", "lie"]),
+        off: Fault(&["dns", "mode", "answer"]),
+        findings: &[("fail", "dns.internal", "name:activemq.sandbox.example.org")],
         together: false,
     },
     Case {
@@ -301,15 +395,17 @@ impl Stage {
     fn up() -> Self {
         let mut stage = Self::with("", "");
         stage.run(&["check", "--accept-host-keys", "--only", "machine.login"]).expect(0);
+        // Nothing else stands in the way.
         stage.healthy = stage.findings(0);
-        let blocks = stage.healthy.iter().filter(|(verdict, ..)| verdict != "warn").count();
-        assert_eq!(blocks, 0, "{:?}", stage.healthy);
         stage
     }
 
     /// With a further line for one machine; no host key is recorded yet.
     pub fn with(machine: &str, line: &str) -> Self {
         let lab = Lab::with(&MACHINES.map(|(name, _)| name), &[]);
+        // One machine that is as large as six.
+        lab.fault(&["cpus", "vm1", "72"]);
+        lab.fault(&["memory", "vm1", "192"]);
         let script = format!(
             "set -e; umask 077; cp -r /srv/kit ~/source; cd ~/source; git init -q -b main; git add -A -f\n\
              git -c user.name=lab -c user.email=lab@example.org commit -q -m kit; printf '%s' 'Lab-Canary/bootstrap' >~/password\n\
@@ -319,6 +415,9 @@ impl Stage {
         lab.sh(&script).expect(0);
         let stage = Self { lab, healthy: Findings::new() };
         stage.run(&["fetch"]).expect(0);
+        // Two nodes instead of six; only that it is too few together is let pass.
+        let few = "machine.total-size@local=two nodes are enough for a lab";
+        stage.run(&["check", "--only", "machine.total-size", "--ignore", few]);
         stage
     }
 
@@ -419,7 +518,10 @@ fn each_fault_gives_its_findings_and_no_other_and_turns_green_below_watch() {
         let watch = Watch::begin(&stage);
         let found: Findings = watch.first.difference(&stage.healthy).cloned().collect();
         assert_eq!(found, wanted(case), "{}", case.name);
-        assert!(watch.first.is_superset(&stage.healthy), "{}: what was not green before still is not", case.name);
+        // What was not green before still is not, but for what hangs on a login that does not work.
+        let hides = |target: &str| case.findings.iter().any(|(_, check, at)| *check == "machine.login" && *at == target);
+        let gone: Vec<_> = stage.healthy.difference(&watch.first).filter(|(.., target)| !hides(target)).collect();
+        assert!(gone.is_empty(), "{}: {gone:?}", case.name);
         // What only warns does not hold it up.
         let blocks = wanted(case).iter().any(|(verdict, ..)| verdict != "warn");
         assert_eq!(watch.ended, !blocks, "{}", case.name);

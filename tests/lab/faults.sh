@@ -15,7 +15,7 @@
 #   swap HOST on|off                            what /proc/swaps and /etc/fstab say (claim)
 #   clock HOST SECONDS yes|no                   how far its clock is off, whether it is synchronised (claim)
 #   sudo-tty HOST on|off                        sudo wants a terminal, or does not
-#   firewall HOST on|off                        ufw is enabled (claim: its program and its file)
+#   firewall HOST on|off                        ufw says that it is active (claim)
 #   leftover HOST on|off                        the data of an earlier k3s
 #   twin HOST OTHER|off                         the machine id of the host called OTHER, or its own
 #   hosts-file HOST on|off                      /etc/hosts leads a name of the site elsewhere
@@ -78,15 +78,6 @@ while True: s.accept()[0].close()' "$1" 2>/dev/null)
   clock) echo "$1" >/.lab/claims/clock-offset; echo "${2:-yes}" >/.lab/claims/clock-synchronized ;;
   sudo-tty)
     printf 'Defaults %srequiretty, !fqdn\nubuntu ALL=(ALL) NOPASSWD:ALL\n' "$([ "$1" = on ] || printf '!')" >/etc/sudoers.d/ubuntu
-    ;;
-  firewall)
-    if [ "$1" = on ]; then
-      mkdir -p /etc/ufw
-      echo 'ENABLED=yes' >/etc/ufw/ufw.conf
-      ln -sf /usr/local/lib/lab/recorder /usr/local/bin/ufw
-    else
-      rm -f /etc/ufw/ufw.conf /usr/local/bin/ufw
-    fi
     ;;
   leftover) if [ "$1" = on ]; then mkdir -p /var/lib/rancher/k3s/server; else rm -rf /var/lib/rancher/k3s; fi ;;
   twin)

@@ -376,3 +376,71 @@ async fn eleven_machines_from_first_contact_to_findings() {
     let output = ssh.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "trusted\n", "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[tokio::test]
+async fn a_matrix_comes_to_its_end_among_machines_that_flood_are_silent_or_chat() {
+    use crate::install::facts::Protocol;
+    use crate::install::reach::{ListenState, PathAnswer, ReachMachine, ReachRequest, ReachTarget, What};
+    if !available() {
+        return;
+    }
+    let free = |kind: Protocol| match kind {
+        Protocol::Tcp => TcpListener::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port(),
+        Protocol::Udp => std::net::UdpSocket::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port(),
+    };
+    let (tcp, udp) = (free(Protocol::Tcp), free(Protocol::Udp));
+    let address = |last: u8| Ipv4Addr::new(127, 0, 7, last);
+    let mut good = Server::start("");
+    good.also_on(address(21));
+    let other = |options: &str, last: u8| {
+        let mut server = Server::start(options);
+        server.port = good.port;
+        server.also_on(address(last));
+        server
+    };
+    let chatting = other(r#"command="echo Welcome, dear guest; echo 'bash: warning: setlocale' >&2; eval \"$SSH_ORIGINAL_COMMAND\"""#, 22);
+    let flooding = other(r#"command="yes flood""#, 23);
+    let silent = TcpListener::bind((address(24), good.port)).unwrap();
+    let part = |name: &str, server: &Server, last: u8| {
+        let entry = (address(last).to_string(), good.port, server.host_key("host"));
+        known_hosts::accept(&server.path("known_hosts"), &[entry]).unwrap();
+        let target = |to: &str, last: u8, what: What| ReachTarget { to: to.parse().unwrap(), address: address(last), what };
+        let each = |to: &str, last: u8| {
+            [What::Port(Protocol::Tcp, tcp), What::Port(Protocol::Udp, udp), What::Mtu(tcp)].map(|what| target(to, last, what))
+        };
+        ReachMachine {
+            login: SshLogin { name: name.parse().unwrap(), address: address(last).into(), ..server.login("user") },
+            address: address(last),
+            listen: vec![(Protocol::Tcp, tcp), (Protocol::Udp, udp)],
+            targets: [("good", 21), ("chatting", 22), ("flooding", 23), ("silent", 24)]
+                .into_iter()
+                .filter(|(to, _)| *to != name)
+                .flat_map(|(to, last)| each(to, last))
+                .collect(),
+        }
+    };
+    let machines =
+        vec![part("good", &good, 21), part("chatting", &chatting, 22), part("flooding", &flooding, 23), part("silent", &good, 24)];
+    let local = machines[0].targets.clone();
+    let limits = Limits { login: Duration::from_secs(6), ..Limits::default() };
+    let probe = RealProbe { ssh: limits, ..good.probe() };
+    let start = Instant::now();
+    let ProbeAnswer::Reach(answer) = probe.ask(ProbeQuestion::Reach(ReachRequest { machines, local })).await else { panic!() };
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+    let host = |name: &str| answer.hosts.iter().find(|(known, _)| *known == *name).unwrap().1.clone();
+    for name in ["good", "chatting"] {
+        let host = host(name).unwrap();
+        assert!(host.stayed && host.listens.iter().all(|(_, _, state)| *state == ListenState::Bound), "{name}: {host:?}");
+    }
+    assert_eq!(host("silent").unwrap_err().kind, LoginFailureKind::Timeout);
+    let flood = host("flooding").unwrap_err();
+    assert!(flood.kind == LoginFailureKind::Probe && flood.detail.contains("did not start"), "{flood:?}");
+    // What can be asked is tried all the same: from both to each other, and from here to one of them.
+    assert_eq!(answer.paths.len(), 3 * 3, "{:?}", answer.paths);
+    assert!(answer.paths.iter().all(|(_, said)| matches!(said, PathAnswer::Open(_) | PathAnswer::Mtu(_))), "{:?}", answer.paths);
+    drop(silent);
+    let end = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect((address(21), tcp)).is_ok() {
+        assert!(Instant::now() < end, "listeners end with the question");
+    }
+}

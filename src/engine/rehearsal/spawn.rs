@@ -7,6 +7,7 @@ use include_dir::{Dir, include_dir};
 
 use super::player::{Line, VERB};
 use super::stage::Fault;
+use crate::adapters::kubectl::Look;
 use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
 use crate::engine::ports::{BoxFuture, Report, Spawn};
 use crate::engine::runner::create_private;
@@ -53,6 +54,16 @@ impl RehearsalSpawn {
         let folder =
             |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (step, attempt) = (folder(spec.dir.parent()), folder(Some(&spec.dir)));
+        // There is no cluster to look at; under some faults there is a recorded answer of one.
+        let faults = || self.faults.iter().filter(|_| attempt == "1");
+        spec.cluster = match faults().find_map(|fault| read(&format!("{step}.cluster@{fault}"))) {
+            Some(lines) => {
+                let path = keep(&spec.dir, "replay-cluster.jsonl", &lines)?;
+                let argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path];
+                Some(Look { argv, env: std::collections::BTreeMap::new(), kubeconfig: String::new() })
+            }
+            None => None,
+        };
         for (number, command) in spec.commands.iter_mut().enumerate() {
             let lines = match &command.reading {
                 Reading::Inventory { model } => vec![Line { out: Some(inventory(model)), ..Line::default() }],
@@ -61,15 +72,9 @@ impl RehearsalSpawn {
             if lines.first().is_some_and(|line| line.real) {
                 continue;
             }
-            let path = spec.dir.join(format!("replay-{number}.jsonl"));
-            let mut text = Vec::new();
-            for line in &lines {
-                serde_json::to_writer(&mut text, line)?;
-                text.push(b'\n');
-            }
-            create_private(&path)?.write_all(&text)?;
+            let path = keep(&spec.dir, &format!("replay-{number}.jsonl"), &lines)?;
             command.shown = Some(std::mem::take(&mut command.argv));
-            command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path.display().to_string()];
+            command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path];
             command.dir = None;
         }
         Ok(())
@@ -88,6 +93,18 @@ impl RehearsalSpawn {
             vec![Line { after_ms: 400, out: Some(said), ..Line::default() }]
         })
     }
+}
+
+/// Writes a transcript into an attempt's folder; its path.
+fn keep(dir: &Path, name: &str, lines: &[Line]) -> std::io::Result<String> {
+    let path = dir.join(name);
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    create_private(&path)?.write_all(&text)?;
+    Ok(path.display().to_string())
 }
 
 fn read(name: &str) -> Option<Vec<Line>> {

@@ -147,6 +147,9 @@ pub(super) fn swap_off(facts: &MachineFacts) -> Judgement {
     Judgement::new(Judged::Wrong, observed.join("; "), expected).remedy(remedy.join(" ")).alone()
 }
 
+/// How the preflight's own listeners call themselves.
+const OWN_LISTENER: &str = "mosip-preflight";
+
 pub(super) fn ports_free(tcp: &[u16], udp: &[u16], facts: &MachineFacts) -> Judgement {
     let list = |ports: &[u16], protocol: &str| ports.iter().map(|port| format!("{port}/{protocol}")).collect::<Vec<_>>();
     let all = [list(tcp, "tcp"), list(udp, "udp")].concat().join(", ");
@@ -154,9 +157,11 @@ pub(super) fn ports_free(tcp: &[u16], udp: &[u16], facts: &MachineFacts) -> Judg
     let Some(listeners) = &facts.listeners else {
         return Judgement::unknown("neither `ss` nor /proc/net could be read", expected);
     };
-    let taken = |listener: &&Listener| match listener.protocol {
-        Protocol::Tcp => tcp.contains(&listener.port),
-        Protocol::Udp => udp.contains(&listener.port),
+    // The preflight's own listeners, which try the ways between machines, are gone in a moment.
+    let ours = |listener: &Listener| listener.process.as_deref() == Some(OWN_LISTENER);
+    let taken = |listener: &&Listener| {
+        let ports = if listener.protocol == Protocol::Tcp { tcp } else { udp };
+        ports.contains(&listener.port) && !ours(listener)
     };
     let mut busy: Vec<String> = Vec::new();
     for listener in listeners.iter().filter(taken) {
