@@ -161,8 +161,8 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
     let Prepared { project, plan, secrets } = prepare(common, &setup)?;
     let selection = Selection { only: args.only.clone(), from: args.from.clone(), to: args.to.clone() };
     check_selection(&setup, &project, &plan, &selection, args)?;
+    super::retry::review_stale(common, &setup, &project, &plan, args.new)?;
     if !args.yes {
-        super::retry::review_stale(common, &setup, &project, &plan, args.new)?;
         review(common, &plan)?;
     }
     warn_of_logout(args.foreground);

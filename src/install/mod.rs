@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod check;
+mod command_words;
 pub mod draft;
 pub mod facts;
 pub mod field;
@@ -25,6 +26,7 @@ pub mod profile_rules;
 pub mod reach;
 mod relations;
 pub mod requirements;
+mod rule_parts;
 pub mod site;
 pub mod site_reader;
 mod validate;

@@ -13,6 +13,7 @@ use super::known_names::unknown_names;
 use super::plan::FileFormat;
 use super::problem::Problem;
 use super::profile::{FileOrigin, Phase, Profile, Prompt, Relation, Step, StepKind, WriteSpec};
+use super::rule_parts;
 
 /// Where a key of the profile stands: (file, line).
 pub type Place<'a> = &'a dyn Fn(&str) -> (String, usize);
@@ -29,6 +30,9 @@ pub fn check(profile: &Profile, place: Place<'_>) -> Vec<Problem> {
     rules.checks();
     rules.files();
     rules.phases();
+    for (key, message) in rule_parts::changes(profile) {
+        rules.problem(&key, message);
+    }
     rules.problems
 }
 
@@ -94,24 +98,7 @@ impl Rules<'_> {
             {
                 self.problem(&format!("{key}.pattern"), format!("not a regular expression: {error}"));
             }
-            self.settled(&key, field);
             self.default(&key, field);
-        }
-    }
-
-    fn settled(&mut self, key: &str, field: &Field) {
-        let key = format!("{key}.settled_by");
-        if !field.settled_by.is_empty() && field.hard_to_change.is_empty() {
-            self.problem(&key, "say in hard_to_change what a change costs then");
-        }
-        for id in &field.settled_by {
-            match self.profile.phase(id.as_str()) {
-                None => self.problem(&key, format!("there is no phase '{id}'")),
-                Some(phase) if !phase.reads.contains(&field.id) => {
-                    self.problem(&key, format!("phase '{id}' must have '{}' under reads: a change is told from that", field.id));
-                }
-                Some(_) => {}
-            }
         }
     }
 
@@ -337,16 +324,6 @@ impl Rules<'_> {
             before.insert(phase.id.as_str());
             for field in &phase.reads {
                 self.field_exists(&format!("{key}.reads"), field.as_str());
-            }
-            for name in &phase.reads_advanced {
-                let known = self
-                    .profile
-                    .files
-                    .iter()
-                    .any(|file| matches!(&file.origin, FileOrigin::Edit(edit) if edit.advanced.as_ref() == Some(name)));
-                if !known {
-                    self.problem(&format!("{key}.reads_advanced"), format!("no file has the name '{name}' under advanced"));
-                }
             }
             if let Some(condition) = &phase.when {
                 self.field_exists(&format!("{key}.when"), condition.field.as_str());
