@@ -22,6 +22,7 @@ const TABLE: &str = "
     public_api_address            | 192.0.2.77                 |
     ssh_user                      | admin                      | prepare update-nodes wireguard obs-cluster cluster nginx
     ssh_key                       | ~/.ssh/other               | prepare update-nodes wireguard obs-cluster rancher-import cluster nginx
+    ssh_jump                      | 10.77.0.99                 | prepare wireguard
     kit_checkout                  | /srv/kit                   | tools certificates prepare update-nodes wireguard obs-cluster obs-terraform rancher-import cluster nginx istio mosip-infra mosip-services verification
     rancher_base                  | /srv/rancher               | tools prepare update-nodes wireguard obs-cluster obs-terraform rancher-import cluster nginx istio mosip-infra mosip-services verification
     certificate_source            | certbot                    | certificates obs-cluster nginx
