@@ -26,7 +26,7 @@ use super::lookout::Lookout;
 use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
-use crate::adapters::process::{Output, Start, own_image, signal_group, start};
+use crate::adapters::process::{Output, Start, own_image, own_path, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
 use crate::run::event::{Failure, Outcome, Progress};
@@ -154,7 +154,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         let teller = Teller::new(&spec.dir, redactor.clone());
         let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
         if let Some(helm) = &spec.helm {
-            match helm_guard::install(&spec.dir, helm, &program) {
+            match helm_guard::install(&spec.dir, helm, &own_path()) {
                 Ok(path) => drop(env.insert("PATH".to_owned(), path)),
                 Err(error) => return failed(format!("{}: {error}", spec.dir.display()), "check that the disk is not full"),
             }

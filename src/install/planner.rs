@@ -347,8 +347,14 @@ impl Planner<'_> {
                 // A file whose condition does not hold is not in the plan, and so not written.
                 let mut paths: Vec<String> = paths.into_iter().filter(|path| files.iter().any(|file| file.path == *path)).collect();
                 // What the inventories' lines name goes with them.
-                let ways = super::jump::config_path(&self.place.known_hosts);
-                paths.extend(files.iter().filter(|file| file.path == ways).map(|file| file.path.clone()));
+                let lists_machines = |file: &PlanFile| match &file.content {
+                    FileContent::Edit { edits, .. } => edits.iter().any(|edit| matches!(edit, Edit::Hosts { .. })),
+                    _ => false,
+                };
+                if files.iter().any(|file| paths.contains(&file.path) && lists_machines(file)) {
+                    let ways = super::jump::config_path(&self.place.known_hosts);
+                    paths.extend(files.iter().filter(|file| file.path == ways).map(|file| file.path.clone()));
+                }
                 (Action::Write { paths }, "Write files".into())
             }
             StepKind::Wait(spec) => {

@@ -78,7 +78,7 @@ const TABLE: &str = "
     masterdata_loader_mosip_data_github_branch | other         | prepare mosip-services
     resident_enabled              | false                      | prepare mosip-services
     print_enabled                 | false                      | prepare mosip-services
-    partner_onboarder_enabled     | false                      | prepare mosip-services
+    partner_onboarder_enabled     | false                      | prepare mosip-services verification
     regclient_enabled             | false                      | prepare mosip-services
     mosip_file_server_enabled     | false                      | prepare mosip-services
     pmp_revamp_ui_enabled         | false                      | prepare mosip-services

@@ -90,6 +90,8 @@ fn speaks(ansible: &Path) {
     let Outcome::Failed(failure) = &ended.outcome else { panic!("{ended:?}") };
     assert_eq!(failure.hosts, ["vm2", "vm3"]);
     let text = fs::read_to_string(dir.join("events.jsonl")).unwrap();
+    // A known failure quotes the line of the log that gave it away; what Ansible is asked to tell says nothing of the kind.
+    let text: String = text.lines().filter(|line| !line.contains(r#""event":"known""#)).map(|line| format!("{line}\n")).collect();
     assert!(!text.contains("Canary") && !text.contains("nothing secret"), "names and states only: {text}");
     let told = told_in(text.as_bytes());
     let items: Vec<&str> = told

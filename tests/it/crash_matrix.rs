@@ -17,7 +17,8 @@ use rustix::process::{Pid, Signal};
 use crate::stage::{PATIENCE, Stage, read_journal};
 use crate::support::{files_below, repository, skip};
 
-const ADDRESS: &str = "https://rancher.sandbox.example.org/v3/import/abcdefghijkl_c-m-abcdefgh.yaml";
+const ADDRESS: &str =
+    "https://rancher.sandbox.example.org/v3/import/rehearsal000000000000000000000000000000000000000000000_c-m-rehearse.yaml";
 
 /// Who is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
