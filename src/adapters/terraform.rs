@@ -188,6 +188,7 @@ impl Root {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::strategy::Strategy as _;
 
     fn read(lines: &[&str]) -> (Root, String) {
         let (mut root, mut out) = (Root::default(), Vec::new());
@@ -224,7 +225,60 @@ mod tests {
         assert!(text.contains("Error: boom\nline 1\nline 2\n"));
     }
 
+    #[test]
+    fn resources_are_told_once_planned_and_with_the_reason_that_comes_later() {
+        let planned = r#"{"@message":"module.iam[0].x.y: Plan to create","type":"planned_change","change":{"resource":{"addr":"module.iam[0].x.y","module":"module.iam[0]"},"action":"create"}}"#;
+        let hook = |kind: &str| {
+            format!(
+                r#"{{"@message":"m","type":"{kind}","hook":{{"resource":{{"addr":"module.iam[0].x.y","module":"module.iam[0]"}},"action":"create"}}}}"#
+            )
+        };
+        let (started, errored) = (hook("apply_start"), hook("apply_errored"));
+        let reason = r#"{"@level":"error","@message":"Error: local-exec","type":"diagnostic","diagnostic":{"severity":"error","summary":"local-exec provisioner error","detail":"exit status 3","address":"module.iam[0].x.y"}}"#;
+        let (mut root, _) = read(&[
+            planned,
+            planned,
+            &started,
+            &errored,
+            reason,
+            r#"{"@message":"Warning","type":"diagnostic","diagnostic":{"severity":"warning","summary":"Value for undeclared variable"}}"#,
+        ]);
+        let resource = |state| Detail::Resource {
+            address: "module.iam[0].x.y".into(),
+            module: "module.iam[0]".into(),
+            action: "create".into(),
+            state,
+        };
+        let text = "local-exec provisioner error: exit status 3".to_owned();
+        assert_eq!(
+            root.take_seen(),
+            [
+                resource(ResourceState::Planned),
+                resource(ResourceState::Running),
+                resource(ResourceState::Failed),
+                Detail::Reason { address: "module.iam[0].x.y".into(), text },
+            ]
+        );
+        assert!(root.take_seen().is_empty());
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_bytes_are_lines_again(lines in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>().prop_filter("a line feed ends a line", |byte| *byte != b'\n'), 0..60), 0..20), event in proptest::prelude::any::<bool>()) {
+            let (mut root, mut out, mut expected) = (Root::default(), Vec::new(), Vec::new());
+            for line in &lines {
+                root.line(line, &mut out);
+                expected.extend_from_slice(line);
+                expected.push(b'\n');
+                if event {
+                    root.line(br#"{"@message":"said","type":"log"}"#, &mut out);
+                    expected.extend_from_slice(b"said\n");
+                }
+            }
+            proptest::prop_assert_eq!(out, expected);
+            let _ = (root.take_progress(), root.take_seen());
+        }
+
         #[test]
         fn no_line_that_is_not_an_event_is_lost(lines in proptest::collection::vec("[^\n]{0,40}", 0..20)) {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

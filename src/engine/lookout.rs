@@ -58,5 +58,27 @@ impl Lookout {
 }
 
 fn detail(hit: Hit) -> Detail {
-    Detail::Known { id: hit.id, title: hit.title, line: hit.line }
+    Detail::Known { id: hit.id, title: hit.title, line: shown(&hit.line) }
+}
+
+/// What is quoted of a line: of a result of Ansible's the host and the message, never the item or other values in it.
+fn shown(line: &str) -> String {
+    let Some((head, result)) = line.split_once("=> {") else { return line.to_owned() };
+    let head = head.split(" (item=").next().unwrap_or(head).trim_end();
+    let message = result.split_once("\"msg\": \"").map(|(_, message)| message.split('"').next().unwrap_or(message)).unwrap_or_default();
+    format!("{head} {message}").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_result_is_quoted_without_its_values() {
+        let line =
+            "failed: [vm3] (item={'password': 'x1'}) => {\"item\": {\"password\": \"x1\"}, \"msg\": \"Connection refused\", \"y\": 1}";
+        assert_eq!(shown(line), "failed: [vm3] Connection refused");
+        assert_eq!(shown("failed: [vm3] (item={'password': 'x1'}) => {\"item\": 1"), "failed: [vm3]");
+        assert_eq!(shown("E: Could not get lock"), "E: Could not get lock");
+    }
 }

@@ -45,6 +45,7 @@ mod rehearse_screen;
 mod requirements;
 mod runner;
 mod screenshots;
+mod terraform_live;
 mod ui_demo;
 mod ui_fix;
 mod ui_hosts;
