@@ -173,11 +173,11 @@ impl Driver {
         let mut viewers = self.hub.viewers();
         let mut since = Instant::now();
         loop {
-            let (watching, come) = *viewers.borrow_and_update();
+            let watching = *viewers.borrow_and_update();
             if watching > 0 || self.machine.is_working() {
                 since = Instant::now();
             }
-            let deadline = match self.over(watching, come, since) {
+            let deadline = match self.over(watching, since) {
                 Over::No => None,
                 Over::At(deadline) if deadline > Instant::now() => Some(deadline),
                 Over::Alone | Over::At(_) if !self.hub.close(true) => continue,
@@ -206,7 +206,12 @@ impl Driver {
         }
     }
 
-    fn over(&self, watching: usize, come: u64, since: Instant) -> Over {
+    /// Whether it ends as soon as nothing is under way, whoever watches. What is closed has nothing to come.
+    fn is_ending(&self) -> bool {
+        self.mood.leaving || (self.state.closed && self.mood.halted.is_some())
+    }
+
+    fn over(&self, watching: usize, since: Instant) -> Over {
         let mood = &self.mood;
         if mood.handed_over || mood.dismissed {
             return Over::Now;
@@ -214,14 +219,13 @@ impl Driver {
         if self.machine.is_working() {
             return Over::No;
         }
-        // What is closed has nothing to come.
-        if mood.leaving || (self.state.closed && mood.halted.is_some()) {
+        if self.is_ending() {
             return Over::Now;
         }
         match mood.halted {
             _ if watching > 0 => Over::No,
             Some(reason) if ends(reason) => Over::Alone,
-            None if come > 0 => Over::Alone,
+            // Who looked in and left was not the one it was started for.
             None => Over::At(since + FIRST),
             Some(_) => Over::At(since + self.patience),
         }
@@ -236,7 +240,7 @@ impl Driver {
             Asked::Renew { plan, secrets } => self.renew(plan, secrets, by, told)?,
             Asked::HandOver { busy } => {
                 // One that was just started is about to be told what to do by whoever started it.
-                let expected = self.mood.halted.is_none() && self.hub.viewers().borrow().0 > 1;
+                let expected = self.mood.halted.is_none() && *self.hub.viewers().borrow() > 1;
                 if !busy && (self.machine.is_working() || expected) {
                     self.mood.rejected = Some("a phase is running already".into());
                 } else {
@@ -336,8 +340,10 @@ impl Driver {
         }
         let halted = self.mood.halted.map(|reason| (self.mood.halts, reason));
         let running = self.state.running().map(|(step, _)| step.clone());
+        let ending = self.is_ending() && !working;
         self.hub.publish(|published| {
             published.working = working;
+            published.ending = ending;
             published.halted = halted;
             published.progress.retain(|step, _| Some(step) == running.as_ref());
         });

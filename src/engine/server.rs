@@ -61,6 +61,8 @@ pub(super) struct Published {
     pub bytes: u64,
     /// Whether something is under way that ends by itself.
     pub working: bool,
+    /// Whether it ends now, whoever watches.
+    pub ending: bool,
     /// Counts halts, and the reason of the last; none: it goes on.
     pub halted: Option<(u64, StopReason)>,
     /// Running steps: a count of changes, the attempt, where it stands.
@@ -82,7 +84,7 @@ pub(super) struct Hub {
     published: watch::Sender<Published>,
     asking: mpsc::Sender<Asking>,
     door: Mutex<Door>,
-    viewers: watch::Sender<(usize, u64)>,
+    viewers: watch::Sender<usize>,
     open: Arc<Semaphore>,
     log: Arc<Log>,
     run: String,
@@ -111,8 +113,8 @@ impl Hub {
         self.published.send_modify(change);
     }
 
-    /// How many watch, and how many have come so far; wakes up when that changes.
-    pub fn viewers(&self) -> watch::Receiver<(usize, u64)> {
+    /// How many watch; wakes up when that changes.
+    pub fn viewers(&self) -> watch::Receiver<usize> {
         self.viewers.subscribe()
     }
 
@@ -147,14 +149,14 @@ impl Hub {
             return false;
         }
         door.viewers += 1;
-        self.viewers.send_modify(|(count, come)| (*count, *come) = (door.viewers, *come + 1));
+        self.viewers.send_replace(door.viewers);
         true
     }
 
     fn leave(&self) {
         let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         door.viewers = door.viewers.saturating_sub(1);
-        self.viewers.send_modify(|(count, _)| *count = door.viewers);
+        self.viewers.send_replace(door.viewers);
     }
 
     fn watching(&self) -> usize {
@@ -316,7 +318,8 @@ async fn serve(stream: UnixStream, hub: &Hub, number: u64) -> io::Result<()> {
                         presence.leave();
                         let now = published.borrow_and_update().clone();
                         // The driver decides in a moment; what it would decide is told so that nobody waits for it in vain.
-                        let stays = hub.watching() > 0 || now.working || now.halted.is_none_or(|(_, reason)| !ends(reason));
+                        let alone = hub.watching() == 0 && !now.working && now.halted.is_some_and(|(_, reason)| ends(reason));
+                        let stays = !now.ending && !alone;
                         write.write_all(&protocol::line(&Notice::Left { stays })).await?;
                         if stays {
                             return Ok(());

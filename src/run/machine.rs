@@ -42,8 +42,10 @@ pub enum Command {
         /// From its first step.
         from_start: bool,
         /// From this step, also where it has succeeded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<StepId>,
         /// On the hosts alone that failed or could not be reached.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         failed_hosts: bool,
     },
     /// Go on without a phase.

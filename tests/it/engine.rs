@@ -127,7 +127,7 @@ fn an_engine_of_another_protocol_and_a_user_who_may_not_are_told_so() {
     Done::of(Command::new("sh").args(["-c", &open])).expect(0);
     let script = format!(
         "import os, socket\nos.chdir({:?})\ns = socket.socket(socket.AF_UNIX)\ns.connect('engine.sock')\n\
-         s.sendall(b'{{\"kind\":\"hello\",\"versions\":[1,1],\"tool\":\"x\",\"watch\":true}}\\n')\nprint(s.makefile().readline())",
+         print(s.makefile().readline())",
         path.parent().unwrap()
     );
     let stranger = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-c", &script];
@@ -188,6 +188,8 @@ fn of_two_engines_started_at_once_exactly_one_has_the_site() {
     stage.rehearse(&["--fault", "host-down"]).expect(3);
     let (state, site) = (stage.state_dir(), stage.scratch().join("site.toml"));
     let barrier = Arc::new(Barrier::new(2));
+    // Who loses a race waits half a second before it believes that: a hundred rounds are for `tests/run --long`.
+    let rounds = if std::env::var_os("MOSIP_SETUP_LONG").is_some() { 100 } else { 15 };
     // In threads: a lock belongs to an open file, so two of them are as good as two processes, and a hundred rounds take less time.
     let contender = || {
         let (state, site, barrier) = (state.clone(), site.clone(), barrier.clone());
@@ -198,7 +200,7 @@ fn of_two_engines_started_at_once_exactly_one_has_the_site() {
             let plan = setup.plan(&project).unwrap();
             let secrets = setup.known_secrets(&project, &plan).unwrap();
             let mut won = 0;
-            for _ in 0..100 {
+            for _ in 0..rounds {
                 barrier.wait();
                 let opening = Opening { foreground: true, ..Opening::default() };
                 let opened = runtime.block_on(setup.open_run(&project, plan.clone(), secrets.clone(), opening));
@@ -216,9 +218,9 @@ fn of_two_engines_started_at_once_exactly_one_has_the_site() {
         })
     };
     let (one, other) = (contender(), contender());
-    assert_eq!(one.join().unwrap() + other.join().unwrap(), 100);
+    assert_eq!(one.join().unwrap() + other.join().unwrap(), rounds);
     let started = stage.events().iter().filter(|event| matches!(event.event, Event::EngineStarted { .. })).count();
-    assert_eq!((started, stage.runs().len()), (100, 1));
+    assert_eq!((started, stage.runs().len()), (rounds, 1));
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn what_loses_data_is_not_removed_once_it_is_deployed() {
 fn a_cluster_that_does_not_answer_is_no_missing_release() {
     let mut cluster = Cluster::new();
     let (ended, log) = cluster
-        .run("helm() { command helm \"$@\"; }; mkdir $V3_STATE/releases/db.pg -p; helm -n db install pg repo/pg", &HelmSpec::default());
+        .run("helm() { command helm \"$@\"; }; mkdir $V3_STATE/releases/.db.pg -p; helm -n db install pg repo/pg", &HelmSpec::default());
     assert!(matches!(ended.outcome, Outcome::Failed(_)), "{log}");
     assert!(log.contains("nothing was done with db/pg"), "{log}");
 }

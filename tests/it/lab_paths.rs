@@ -220,8 +220,9 @@ fn machines_with_other_tools_take_part_and_one_without_any_is_unknown() {
     node.lab.fault(&["path-open", "vm2", "10.77.0.41", "8472", "udp"]);
     without("vm2", "perl nc ncat");
     let found = node.open();
-    assert!(found.iter().all(|line| line.contains(" unknown ") || line.starts_with("path.mtu")), "{found:#?}");
-    assert!(found.iter().any(|line| line.contains("vm2 has neither python3 nor perl nor nc to try paths with")), "{found:#?}");
-    assert!(found.iter().any(|line| line.contains("vm2 has neither python3 nor perl nor nc to listen with")), "{found:#?}");
-    assert!(found.len() <= 3, "each cause is said once: {found:#?}");
+    // Its ports refuse by themselves what reaches them, so that only what it would have to try is not known: one cause, one finding.
+    assert!(
+        matches!(&found[..], [one] if one.contains(" unknown ") && one.contains("vm2 has neither python3 nor perl nor nc to try paths with")),
+        "{found:#?}"
+    );
 }

@@ -5,19 +5,21 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use mosip_setup::adapters::profiles;
-use mosip_setup::install::profile::{Profile, StepKind};
+use mosip_setup::install::check::CheckKind;
+use mosip_setup::install::ids::CheckId;
+use mosip_setup::install::profile::{Phase, Profile, Step, StepKind};
 use serde_json::Value;
 
 use crate::support::{Done, Place, files_below, listed, repository, skip};
 
-/// The phases whose steps run here for real: everything from MOSIP's global settings on. What comes before needs machines.
-const FIRST: &str = "mosip-gate";
-/// Among what comes before: these need none.
-const ALSO: [&str; 2] = ["tools", "prepare"];
-
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 11] = [
+    "s3_user_key",
+    "s3_user_secret",
+    "rancher_bootstrap_password",
+    "slack_url",
     "prereg_captcha_secret_key",
     "resident_captcha_secret_key",
     "iam_smtp_password",
@@ -45,6 +47,24 @@ sms_host = "sms.example.org"
 docker_registry = "Y"
 registry_username = "puller"
 registry_email = "a@example.org"
+alerts = "Y"
+slack_channel = "alerts"
+
+[[machine]]
+name = "obs1"
+roles = ["observation-node", "observation-server"]
+address = "10.20.20.31"
+
+[[machine]]
+name = "nginx-obs"
+roles = ["nginx-observation"]
+address = "10.20.20.21"
+
+[[machine]]
+name = "wireguard"
+roles = ["bastion"]
+address = "10.20.20.10"
+public_address = "192.0.2.20"
 
 [[machine]]
 name = "node1"
@@ -73,11 +93,16 @@ struct Bench {
 
 impl Bench {
     fn new(clones: &[PathBuf], profile: &str) -> Self {
+        Self::with(clones, profile, "")
+    }
+
+    /// The same with other answers, written as in a site file.
+    fn with(clones: &[PathBuf], profile: &str, answers: &str) -> Self {
         let mut place = Place::new();
         for folder in ["site", "calls/fail", "calls/kubectl"] {
             fs::create_dir_all(place.path(folder)).unwrap();
         }
-        for program in ["helm", "kubectl"] {
+        for program in ["helm", "kubectl", "rke", "istioctl", "curl", "ansible-playbook"] {
             place.program(program, &fs::read_to_string(repository().join("tests/fixtures/v3").join(program)).unwrap());
         }
         place.set("V3_STATE", place.path("calls").to_str().unwrap());
@@ -88,7 +113,7 @@ impl Bench {
             fs::copy(&file, bench.place.path("site").join(file.file_name().unwrap())).unwrap();
         }
         fs::write(bench.place.path("site/variant.toml"), bench.variant()).unwrap();
-        let mut site = SITE.to_owned();
+        let mut site = SITE.replacen("\n[[machine]]", &format!("{answers}\n[[machine]]"), 1);
         for name in SECRETS {
             bench.secret(name);
             writeln!(site, "{name} = \"file:{}\"", bench.place.path(name).display()).unwrap();
@@ -106,18 +131,27 @@ impl Bench {
         file.write_all(value(name).as_bytes()).unwrap();
     }
 
-    /// The profile without what needs machines: those phases do nothing, and no check looks for any.
+    /// The profile without what needs machines or people: those phases do nothing, and no check looks for any.
     fn variant(&self) -> String {
-        let real = self.profile.phases.iter().position(|phase| phase.id == *FIRST).unwrap();
         let checks: Vec<String> =
             self.profile.checks.iter().filter(|check| !check.on_demand).map(|check| format!("\"check:{}\"", check.id)).collect();
         let mut text = format!("schema = 1\nid = \"variant\"\ntitle = \"Variant\"\nextends = \"{}\"\n", self.profile.id);
         writeln!(text, "remove = [{}]", checks.join(", ")).unwrap();
-        for phase in self.profile.phases[..real].iter().filter(|phase| !ALSO.contains(&phase.id.as_str())) {
+        for phase in self.profile.phases.iter().filter(|phase| !self.runs_here(phase)) {
             writeln!(text, "[[phase]]\nid = \"{}\"\ntitle = \"none\"\n[[phase.step]]\nid = \"none\"\ncommand = [\"true\"]", phase.id)
                 .unwrap();
         }
         text
+    }
+
+    fn runs_here(&self, phase: &Phase) -> bool {
+        let command = |check: &CheckId| matches!(self.profile.check(check.as_str()).unwrap().kind, CheckKind::Command { .. });
+        phase.steps.iter().all(|step| match &step.action {
+            StepKind::Command(_) | StepKind::Write(_) => step.verify.iter().chain(&step.unless).all(command),
+            StepKind::Wait(wait) => command(&wait.check),
+            StepKind::Check(checks) => checks.iter().all(command),
+            StepKind::Ansible(_) | StepKind::Ssh(_) | StepKind::Ask(_) | StepKind::Terraform(_) => false,
+        })
     }
 
     fn run(&self, words: &[&str]) -> Done {
@@ -137,13 +171,14 @@ impl Bench {
 
     /// NAMESPACE RELEASE of each install that reached the cluster, in order.
     fn installs(&self) -> Vec<String> {
+        let own = |line: &&String| line.contains("[sandbox_config]");
         let words = |line: &String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let install = |words: Vec<String>| {
             let at = words.iter().position(|word| word == "install").filter(|_| words[0] == "helm")?;
             let namespace = words.iter().position(|word| word == "-n").map_or("default", |at| words[at + 1].as_str());
             Some(format!("{namespace} {}", words[at + 1]))
         };
-        self.calls().iter().map(words).filter_map(install).collect()
+        self.calls().iter().filter(own).map(words).filter_map(install).collect()
     }
 
     fn status(&self) -> Value {
@@ -160,7 +195,7 @@ impl Bench {
 }
 
 fn value(secret: &str) -> String {
-    format!("canary-{secret}")
+    if secret == "slack_url" { "https://hooks.slack.com/services/canary".to_owned() } else { format!("canary-{secret}") }
 }
 
 /// Each release that the scripts themselves name, in the documented order of the modules.
@@ -200,8 +235,9 @@ fn every_script_is_answered_and_what_runs_is_not_installed_twice() {
 
 fn every_prompt_was_answered_in_the_log(bench: &Bench) {
     let mut seen = 0;
-    for phase in &bench.profile.phases {
-        for step in phase.steps.iter().filter(|step| !step.prompts.is_empty() && matches!(step.action, StepKind::Command(_))) {
+    for phase in bench.profile.phases.iter().filter(|phase| phase.when.is_none()) {
+        let asks = |step: &&Step| step.when.is_none() && !step.prompts.is_empty() && matches!(step.action, StepKind::Command(_));
+        for step in phase.steps.iter().filter(asks) {
             let Some(prompt) = step.prompts.iter().find(|prompt| prompt.required && prompt.when.is_none()) else { continue };
             let log = bench.log(&format!("{}/{}", phase.id, step.id));
             let text = prompt.text.split("${").next().unwrap().trim();
@@ -248,13 +284,20 @@ fn what_the_scripts_received_reached_the_cluster(bench: &Bench) {
     one(&["create secret generic mosip-captcha", &value("prereg_captcha_secret_key"), &value("resident_captcha_secret_key")]);
     one(&["install regproc-group1", "--set persistence.storageClass=longhorn"]);
     one(&["install config-server mosip/config-server -f values.yaml", "-f ", "config-server-values.yaml"]);
+    one(&["-n cattle-logging-system install elasticsearch", "--set kibana.image.repository=mosipint/kibana"]);
+    one(&["[sandbox_obs_config]", "install ingress-nginx", "--version 4.0.18"]);
+    one(&["[sandbox_config]", "install rancher-monitoring mosip/rancher-monitoring", "--set ingressNginx.enabled=false"]);
+    one(&["curl", "https://kibana.sandbox.example.org/api/saved_objects/_import"]);
+    one(&["patch secret alertmanager-rancher-monitoring-alertmanager"]);
     one(&["install landing-page", "--set landing.version=mosip-setup-v1.2.0.2"]);
     one(&["install partner-onboarder", "s3-host=http://minio.minio:9000", "s3-bucket-name=onboarder"]);
     for wrong in ["enable_insecure", "ENABLE_INSECURE", "regproc-landingzone mosip"] {
         assert!(!calls.iter().any(|line| line.contains(wrong)), "{wrong}");
     }
     // Not one call went to a cluster that nobody named.
-    let lost: BTreeSet<&String> = calls.iter().filter(|line| !line.contains("[sandbox_config]") && !line.contains(" repo ")).collect();
+    let asks = |line: &&String| line.starts_with("helm [") || line.starts_with("kubectl [");
+    let named = |line: &&String| line.contains("[sandbox_config]") || line.contains("[sandbox_obs_config]") || line.contains(" repo ");
+    let lost: BTreeSet<&String> = calls.iter().filter(asks).filter(|line| !named(line)).collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
 
@@ -283,6 +326,68 @@ fn a_module_that_failed_is_taken_up_where_it_failed() {
     assert!(bench.calls().iter().any(|line| line.ends_with("-n kernel uninstall otpmanager --wait")));
 }
 
+#[test]
+fn storage_on_nfs_and_an_object_store_of_ones_own_are_answered() {
+    let Some(clones) = clones() else {
+        skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
+    };
+    let answers = "testrigs = \"Y\"\nstorage_class = \"nfs-client\"\nobject_store = \"2\"\ns3_region = \"eu-west-1\"\ns3_prefix = \"mosip\"\n\n\
+                   [[machine]]\nname = \"nfs\"\nroles = [\"nfs\"]\naddress = \"10.20.20.60\"\n";
+    let mut bench = Bench::with(&clones, "v3-onprem", answers);
+    bench.place.set("V3_CLASS", "nfs-client");
+    bench.run(&["run", "--yes"]).expect(0);
+    let calls = bench.calls();
+    let has =
+        |words: &[&str]| assert!(calls.iter().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {}", listed(&calls));
+    has(&["[sandbox_config]", "install nfs-client-provisioner", "--set nfs.server=10.20.20.60 --set nfs.path=/srv/nfs/mosip/sandbox"]);
+    has(&["[sandbox_config]", "patch storageclass nfs-client", "is-default-class"]);
+    has(&["create configmap s3", &format!("s3-user-key={}", value("s3_user_key")), "s3-region=eu-west-1"]);
+    has(&["create secret generic s3", &format!("s3-user-secret={}", value("s3_user_secret")), "s3-pretext-value=mosip"]);
+    let rigs =
+        ["packetcreator packetcreator", "authdemo authdemo", "apitestrig apitestrig", "dslrig dslorchestrator", "uitestrig uitestrig"];
+    assert_eq!(bench.installs()[bench.installs().len() - 5..], rigs);
+    let key = bench.place.path("home/.ssh/id_rsa").display().to_string();
+    let inventory = format!("nfsserver ansible_user=ubuntu ansible_host=10.20.20.60 ansible_ssh_private_key_file={key}");
+    assert_eq!(calls.iter().filter(|line| line.starts_with("ansible-playbook") && line.contains(&inventory)).count(), 3);
+    has(&["install packetcreator", "--set istio.enabled=true --set ingress.enabled=false --set persistence.nfs.server=10.20.20.60"]);
+    has(&["install apitestrig", "--set crontime=0 3 * * *", "eSignetDeployed=no"]);
+    has(&[
+        "install dslorchestrator",
+        "packetUtilityBaseUrl=https://api-internal.sandbox.example.org/v1/packetcreator",
+        "reportExpirationInDays=3",
+    ]);
+    assert!(!bench.installs().iter().any(|one| one.contains("minio") || one.contains("longhorn")), "{:?}", bench.installs());
+}
+
+#[test]
+fn without_dns_the_clusters_learn_the_names_and_no_certificate_is_called_valid() {
+    let Some(clones) = clones() else {
+        skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
+    };
+    let bench = Bench::new(&clones, "v3-onprem-nodns");
+    bench.run(&["run", "--yes", "--to", "kernel"]).expect(0);
+    let settings = fs::read_to_string(bench.place.path("calls/sandbox_config.replaced")).unwrap();
+    let value: Value = serde_json::from_str(&settings).unwrap();
+    let corefile = value["data"]["Corefile"].as_str().unwrap();
+    let lines = [
+        "10.20.20.20 sandbox.example.org api-internal.sandbox.example.org",
+        "10.20.20.21 rancher.example.net keycloak.example.net",
+        "fallthrough",
+    ];
+    assert!(lines.iter().all(|line| corefile.contains(line)), "{corefile}");
+    assert!(corefile.find("fallthrough") < corefile.find("forward"), "{corefile}");
+    let observation = fs::read_to_string(bench.place.path("calls/sandbox_obs_config.replaced")).unwrap();
+    assert!(observation.contains("rancher.example.net") && !observation.contains("api-internal"), "{observation}");
+    assert!(bench.calls().iter().any(|line| line.contains("install authmanager") && line.contains("--set enable_insecure=true")));
+    let certificate = Command::new("openssl")
+        .args(["x509", "-noout", "-ext", "subjectAltName", "-in"])
+        .arg(bench.checkout("tls/mosip.pem"))
+        .output()
+        .unwrap();
+    let names = String::from_utf8_lossy(&certificate.stdout).into_owned();
+    assert!(names.contains("DNS:sandbox.example.org, DNS:*.sandbox.example.org"), "{names}");
+}
+
 fn edit(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "{}", path.display());
@@ -302,7 +407,8 @@ fn a_changed_script_and_a_foreign_cluster_are_refused_before_anything_is_typed_o
     bench.place.set("V3_NODES", "10.20.20.41 10.99.0.2");
     let failed = bench.run(&["retry"]).expect(1);
     assert!(failed.out.contains("10.99.0.2"), "{}", failed.out);
-    assert!(!bench.calls().iter().any(|line| line.contains(" apply ") || line.contains(" install ")), "{}", listed(&bench.calls()));
+    let applied = |line: &String| line.contains("[sandbox_config]") && (line.contains(" apply ") || line.contains(" install "));
+    assert!(!bench.calls().iter().any(applied), "{}", listed(&bench.calls()));
     bench.place.set("V3_NODES", "10.20.20.41");
     let script = bench.checkout("mosip-infra/deployment/v3/external/postgres/init_db.sh");
     edit(&script, "Are you sure?(Y/n)", "Really?(Y/n)");

@@ -120,6 +120,15 @@ signal.pause()' 2>/dev/null)
       kill "$(cat /run/package-lock)"
     fi
     ;;
+  firewall)
+    if [ "$1" = on ]; then
+      mkdir -p /etc/ufw
+      echo 'ENABLED=yes' >/etc/ufw/ufw.conf
+      ln -sf /usr/local/lib/lab/recorder /usr/local/bin/ufw
+    else
+      rm -f /etc/ufw/ufw.conf /usr/local/bin/ufw
+    fi
+    ;;
   reboot-pending) if [ "$1" = on ]; then : >/run/reboot-required; else rm -f /run/reboot-required; fi ;;
   system)
     [ -e /etc/os-release.ubuntu ] || cp /etc/os-release /etc/os-release.ubuntu

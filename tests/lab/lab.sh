@@ -106,7 +106,7 @@ make_common_layer() {
   printf 'auth sufficient pam_permit.so\naccount sufficient pam_permit.so\nsession sufficient pam_permit.so\n' | tee "$common/etc/pam.d/sudo" >"$common/etc/pam.d/sudo-i"
   # A claim: the kit is made for Ubuntu, and what it asks of it is in this file alone.
   printf 'NAME="Ubuntu"\nVERSION_ID="24.04"\nVERSION="24.04 LTS (lab claim)"\nID=ubuntu\nID_LIKE=debian\nPRETTY_NAME="Ubuntu 24.04 (lab claim)"\nVERSION_CODENAME=noble\n' >"$common/etc/os-release"
-  printf 'nameserver 10.77.0.5\noptions timeout:1 attempts:1\n' >"$common/etc/resolv.conf"
+  printf 'nameserver 10.77.0.5\noptions timeout:3 attempts:2\n' >"$common/etc/resolv.conf"
   printf 'hosts: files dns\npasswd: files\ngroup: files\nshadow: files\nservices: files\nprotocols: files\n' >"$common/etc/nsswitch.conf"
   cat >"$common/etc/ssh/sshd_config" <<'SSHD'
 HostKey /etc/ssh/lab_host_ed25519

@@ -41,3 +41,6 @@ pub(super) fn jobs<'a>(request: &'a CheckRequest<'_>, active: &[&'a CheckSpec], 
         }
     })]
 }
+
+#[cfg(test)]
+mod tests;

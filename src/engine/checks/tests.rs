@@ -101,10 +101,6 @@ pub(crate) fn plan(checks: Vec<CheckSpec>, machines: &[&str]) -> Plan {
     }
 }
 
-pub(crate) fn login(plan: &Plan, machine: &PlanMachine) -> SshLogin {
-    ssh_login(plan, machine)
-}
-
 pub(crate) fn facts(name: &str) -> MachineFacts {
     let path = format!("{}/tests/fixtures/probe/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     let mut facts = host::parse("MARK", &std::fs::read(path).unwrap()).unwrap().facts;

@@ -416,6 +416,3 @@ pub fn sampling(check: &CheckSpec, plan: &Plan) -> Option<String> {
     let (tried, all) = sampled(check, plan)?;
     Some(format!("{}: {tried} of {all} pairs of machines were tried, a sample by role", check.id))
 }
-
-#[cfg(test)]
-mod tests;

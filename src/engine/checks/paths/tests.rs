@@ -1,10 +1,15 @@
 //! Which findings a matrix gives: one for each cause, with the rule to ask for.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use crate::engine::checks::ssh_login;
 use crate::engine::checks::tests::plan as plan_of;
-use crate::install::check::{Level, Verdict};
-use crate::install::facts::LoginFailureKind;
-use crate::install::reach::{SAMPLE, request, too_many};
+use crate::install::check::{CheckSpec, Finding, Level, Target, Verdict};
+use crate::install::facts::{LoginFailure, LoginFailureKind, Protocol};
+use crate::install::ids::MachineName;
+use crate::install::judge::{Tried, reach, sampling};
+use crate::install::plan::Plan;
+use crate::install::reach::{ListenState, Path, PathAnswer, ReachAnswer, ReachHost, SAMPLE, What, paths, request, too_many};
 
 fn check(id: &str, level: Level, kind: serde_json::Value) -> CheckSpec {
     CheckSpec {
@@ -43,7 +48,7 @@ fn machine(name: &str) -> MachineName {
 /// All open, all listening, but for what `change` says.
 fn tried(plan: &Plan, change: impl Fn(&Path) -> Option<PathAnswer>) -> ReachAnswer {
     let all: Vec<&CheckSpec> = plan.checks.iter().collect();
-    let wanted = request(&all, plan, &|_, _| true, |machine| crate::engine::checks::tests::login(plan, machine));
+    let wanted = request(&all, plan, &|_, _| true, |machine| ssh_login(plan, machine));
     let mut answer = ReachAnswer::default();
     for one in &wanted.machines {
         let listens = one.listen.iter().map(|(protocol, port)| (*protocol, *port, ListenState::Bound)).collect();
