@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,7 +66,11 @@ pub fn note(lock: &Path, pid: u32, dir: &Path, reading: &Reading) -> io::Result<
         grace_seconds: grace.as_secs(),
     };
     let text = serde_json::to_vec(&child).map_err(io::Error::other)?;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(note_beside(lock))?.write_all(&text)
+    // As a whole or not at all: a runner may be killed at any moment.
+    let folder = lock.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&text)?;
+    file.persist(note_beside(lock)).map(drop).map_err(|error| error.error)
 }
 
 /// The child has ended.
