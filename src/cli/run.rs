@@ -189,7 +189,7 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
 /// Says beforehand where the system would end the engine when its user logs out.
 fn warn_of_logout(foreground: bool) {
     if let (Some(warning), false) = (logout::warning(), foreground) {
-        note(&format!("{warning}"));
+        note(&warning.to_string());
     }
 }
 

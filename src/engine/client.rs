@@ -34,6 +34,7 @@ const AHEAD: usize = 512;
 
 /// What a front end hears.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "the channel holds few, and most of them are events or progress")]
 pub enum Update {
     /// The next event; the first ones are the whole history.
     Event(Arc<Recorded>),

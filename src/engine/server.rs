@@ -348,7 +348,7 @@ pub(super) fn ends(reason: StopReason) -> bool {
 
 /// What the reading half of a connection hands to its writing half.
 enum Said {
-    Answer(Notice),
+    Answer(Box<Notice>),
     Left,
 }
 
@@ -368,7 +368,7 @@ async fn listen(mut read: BufReader<OwnedReadHalf>, hub: &Hub, by: &str, answers
                 let message =
                     "this engine does not understand that: it is of another version; let this program take over with 'run --take-over'";
                 let rejected = Notice::Rejected { id: 0, message: message.to_owned() };
-                let _ = answers.send(Said::Answer(rejected)).await;
+                let _ = answers.send(Said::Answer(Box::new(rejected))).await;
                 continue;
             }
             Err(error) => return Err(error),
@@ -377,7 +377,7 @@ async fn listen(mut read: BufReader<OwnedReadHalf>, hub: &Hub, by: &str, answers
             Ok(()) => Notice::Accepted { id },
             Err(message) => Notice::Rejected { id, message },
         };
-        if answers.send(Said::Answer(notice)).await.is_err() {
+        if answers.send(Said::Answer(Box::new(notice))).await.is_err() {
             return Ok(());
         }
     }

@@ -186,14 +186,13 @@ fn all_pairs<'a>(kind: &'a CheckKind, plan: &'a Plan) -> Vec<Pair<'a>> {
 /// A sample: every machine tries a few others, and every machine is tried, since each begins one further on.
 fn sample(pairs: Vec<Pair<'_>>) -> Vec<Pair<'_>> {
     let mut kept = Vec::new();
-    let mut turn = 0;
-    for row in pairs.chunk_by(|one, other| one.0.map(|machine| &machine.name) == other.0.map(|machine| &machine.name)) {
+    let rows = pairs.chunk_by(|one, other| one.0.map(|machine| &machine.name) == other.0.map(|machine| &machine.name));
+    for (turn, row) in rows.enumerate() {
         // The deployment node is one machine: it tries all.
         let count = if row.first().is_some_and(|pair| pair.0.is_none()) { row.len() } else { SAMPLE.min(row.len()) };
         let mut taken: Vec<usize> = (0..count).map(|step| (turn + step) % row.len()).collect();
         taken.sort_unstable();
         kept.extend(taken.into_iter().map(|at| row[at]));
-        turn += 1;
     }
     kept
 }
@@ -272,7 +271,7 @@ fn door(plan: &Plan, from: Option<&PlanMachine>, to: &PlanMachine) -> u16 {
 
 /// What a port of a path is for, as the profile says.
 #[must_use]
-pub fn purpose<'a>(check: &'a CheckSpec, what: What) -> Option<&'a str> {
+pub fn purpose(check: &CheckSpec, what: What) -> Option<&str> {
     let (CheckKind::PortsBetween { ports, .. }, What::Port(protocol, port)) = (&check.kind, what) else { return None };
     ports.iter().find(|one| one.ports().any(|tried| tried == (protocol, port))).map(|one| one.purpose.as_str())
 }

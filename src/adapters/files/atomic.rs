@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".mosip-setup.";
+
 /// Why a file could not be written. What was there before is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[error("{path} could not be written: {source}. {advice}")]
@@ -47,14 +50,25 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut temporary =
-        tempfile::Builder::new().prefix(".mosip-setup.").permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
+    let mut temporary = tempfile::Builder::new().prefix(UNFINISHED).permissions(fs::Permissions::from_mode(0o600)).tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     // The move itself is on disk only once the folder is.
     fs::File::open(folder)?.sync_all()
+}
+
+/// Removes what a writer that was killed has left in a folder. Nobody else may write there meanwhile.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let unfinished = entry.file_name().to_str().and_then(|name| name.strip_prefix(UNFINISHED)).is_some_and(|rest| rest.len() == 6);
+        if unfinished && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // What cannot be removed is in nobody's way.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
 }
 
 /// Makes a file that must not exist yet.
@@ -79,6 +93,19 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".mosip-setup.aB3xYz", ".mosip-setup.toml", "hosts.ini", ".mosip-setup.before1"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        sweep(folder.path());
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".mosip-setup.before1", ".mosip-setup.toml", "hosts.ini"]);
+        sweep(&folder.path().join("missing"));
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777

@@ -345,6 +345,8 @@ pub struct Written {
 /// The first file that cannot be written; those before it are written and remembered.
 pub fn write(rendered: &[Rendered], overwrite: &BTreeSet<PathBuf>, state: &mut RenderState) -> Result<Written, atomic::WriteError> {
     let mut done = Written::default();
+    let folders: BTreeSet<&Path> = rendered.iter().filter_map(|file| file.path.parent()).collect();
+    folders.into_iter().for_each(atomic::sweep);
     let outcome = rendered.iter().try_for_each(|file| write_one(file, overwrite, state, &mut done));
     // Also after a failure: what has been written must not look like somebody else's work.
     let saved = state.save();

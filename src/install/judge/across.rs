@@ -230,8 +230,11 @@ pub fn host_of(url: &str) -> &str {
     host.rsplit_once('@').map_or(host, |(_, host)| host).split(':').next().unwrap_or(host)
 }
 
+/// Who was asked for an address, and what came of it; none: no answer.
+type WaysOf<'a> = Vec<(&'a str, Option<&'a WayOut>)>;
+
 /// Judges the way out: one finding for each host; where nothing at all gets out, one finding in all.
-pub fn ways_out<'a>(check: &CheckSpec, urls: &[String], answers: &dyn Fn(&str) -> Vec<(&'a str, Option<&'a WayOut>)>) -> Vec<Finding> {
+pub fn ways_out<'a>(check: &CheckSpec, urls: &[String], answers: &dyn Fn(&str) -> WaysOf<'a>) -> Vec<Finding> {
     let mut found: Vec<(Option<WayOutcome>, Finding)> = Vec::new();
     for url in urls {
         let target = Target::Name(host_of(url).to_owned());

@@ -234,7 +234,9 @@ impl Judge<'_> {
     /// Puts blocked paths together to as few rectangles (sources × targets × ports) as there are causes.
     fn blocks(&self, cells: &[Cell<'_>]) -> Vec<Block> {
         // What is blocked, by detail and port: pairs with the cells that say so. One port may stand in several checks.
-        let mut by_what: BTreeMap<(&str, What), BTreeMap<(Option<MachineName>, MachineName), Vec<usize>>> = BTreeMap::new();
+        type Pairs = BTreeMap<(Option<MachineName>, MachineName), Vec<usize>>;
+        type Members = (Vec<What>, Vec<usize>);
+        let mut by_what: BTreeMap<(&str, What), Pairs> = BTreeMap::new();
         for (number, cell) in cells.iter().enumerate() {
             if let Outcome::Blocked(detail) = &cell.outcome {
                 let pair = (cell.path.from.clone(), cell.path.to.clone());
@@ -242,7 +244,7 @@ impl Judge<'_> {
             }
         }
         type Ends = (BTreeSet<Option<MachineName>>, BTreeSet<MachineName>);
-        let mut found: BTreeMap<(&str, Ends), (Vec<What>, Vec<usize>)> = BTreeMap::new();
+        let mut found: BTreeMap<(&str, Ends), Members> = BTreeMap::new();
         for ((detail, what), pairs) in &by_what {
             for ends in rectangles(pairs.keys()) {
                 let members = pairs.iter().filter(|((from, to), _)| ends.0.contains(from) && ends.1.contains(to));
@@ -252,7 +254,7 @@ impl Judge<'_> {
                 entry.1.extend(members);
             }
         }
-        let block = |((detail, (from, to)), (whats, mut members)): ((&str, Ends), (Vec<What>, Vec<usize>))| {
+        let block = |((detail, (from, to)), (whats, mut members)): ((&str, Ends), Members)| {
             members.sort_unstable();
             Block { members, whats, from, to, detail: detail.to_owned() }
         };
