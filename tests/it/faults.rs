@@ -272,14 +272,6 @@ const CASES: &[Case] = &[
         together: true,
     },
     Case {
-        name: "nothing gets out of a machine",
-        how: "claim: what `curl` says",
-        on: Fault(&["shut-in", "vm2", "on"]),
-        off: Fault(&["shut-in", "vm2", "off"]),
-        findings: &[("warn", "egress.packages", "name:archive.ubuntu.com")],
-        together: false,
-    },
-    Case {
         name: "a name that others are aliases of",
         how: "the zone is changed",
         on: Fault(&["dns", "del", "api-internal.sandbox.example.org"]),
