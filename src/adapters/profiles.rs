@@ -7,7 +7,11 @@ use crate::install::profile::Profile;
 use crate::install::profile_reader;
 
 /// The shipped profiles: (file name in messages, text).
-const SHIPPED: &[(&str, &str)] = &[("profiles/turing-rke2.toml", include_str!("../../profiles/turing-rke2.toml"))];
+const SHIPPED: &[(&str, &str)] = &[
+    ("profiles/turing-rke2.toml", include_str!("../../profiles/turing-rke2.toml")),
+    ("profiles/v3-onprem.toml", include_str!("../../profiles/v3-onprem.toml")),
+    ("profiles/v3-onprem-nodns.toml", include_str!("../../profiles/v3-onprem-nodns.toml")),
+];
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
