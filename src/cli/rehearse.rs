@@ -9,7 +9,7 @@ use super::run::{finish, follow, prepare};
 use crate::adapters::sources;
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::opening::Opening;
-use crate::engine::rehearsal::{Fault, Rehearsal};
+use crate::engine::rehearsal::{Fault, Rehearsal, Route};
 use crate::engine::setup::Setup;
 use crate::exit::Exit;
 use crate::install::check::Gate;
@@ -24,6 +24,9 @@ const IMPORT_ADDRESS: &str =
 /// Arguments of `rehearse`.
 #[derive(Debug, Clone, Args)]
 pub struct RehearseArgs {
+    /// The profile to rehearse.
+    #[arg(long, value_name = "ID", default_value = "turing-rke2")]
+    pub profile: Route,
     /// Something to practise on (repeatable).
     #[arg(long, value_name = "NAME")]
     pub fault: Vec<Fault>,
@@ -47,11 +50,18 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 /// # Errors
 /// The scratch folder cannot be written, or git is missing.
 pub fn stage(args: &RehearseArgs) -> Result<(Common, Setup), Failure> {
+    let profile = args.profile;
+    if let Some(fault) = args.fault.iter().find(|fault| !fault.is_of(profile)) {
+        let others = [Route::Kit, Route::V3, Route::V3NoDns].into_iter().filter(|route| fault.is_of(*route));
+        let names: Vec<&str> = others.map(Route::profile).collect();
+        let message = format!("the fault '{fault}' cannot happen with {}: it belongs to {}", profile.profile(), names.join(", "));
+        return Err(Failure::usage(message));
+    }
     let scratch = match &args.dir {
         Some(dir) => std::path::absolute(dir)?,
         None => tempfile::Builder::new().prefix("mosip-setup-rehearsal-").tempdir()?.keep(),
     };
-    let rehearsal = Rehearsal { scratch, speed: args.speed, faults: args.fault.clone(), answered: args.headless };
+    let rehearsal = Rehearsal { scratch, profile, speed: args.speed, faults: args.fault.clone(), answered: args.headless };
     rehearsal.set().map_err(|error| Failure { exit: Exit::CannotWrite, message: error.to_string(), problems: Vec::new() })?;
     let common = Common { site: Some(rehearsal.site()), state_dir: Some(rehearsal.state_dir()), json: false };
     let setup = common.setup()?;

@@ -23,18 +23,18 @@ fn rules(attempt: &Path) -> PathBuf {
     attempt.join("helm.json")
 }
 
-/// Puts the stand-in into an attempt's folder; gives the PATH on which it comes first.
+/// Puts the stand-in into an attempt's folder; gives the PATH on which it comes first, before `path` or else the inherited one.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn install(attempt: &Path, spec: &HelmSpec, program: &Path) -> io::Result<String> {
+pub fn install(attempt: &Path, spec: &HelmSpec, program: &Path, path: Option<&String>) -> io::Result<String> {
     let bin = folder(attempt);
     make_dir(&bin)?;
     fs::write(rules(attempt), serde_json::to_vec(spec)?)?;
     let script = format!("#!/bin/sh\nexec {} {VERB} \"$@\"\n", shell_quote(&program.display().to_string()));
     fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o700).open(bin.join("helm"))?.write_all(script.as_bytes())?;
-    let inherited = std::env::var("PATH").unwrap_or_default();
-    Ok(format!("{}:{inherited}", bin.display()))
+    let rest = path.cloned().unwrap_or_else(|| std::env::var("PATH").unwrap_or_default());
+    Ok(format!("{}:{rest}", bin.display()))
 }
 
 /// The body of [`VERB`]; gives the exit code.

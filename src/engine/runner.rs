@@ -154,7 +154,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         let teller = Teller::new(&spec.dir, redactor.clone());
         let teller = if matches!(command.reading, Reading::Playbook { .. }) { teller.with_callback(&spec.dir, &mut env) } else { teller };
         if let Some(helm) = &spec.helm {
-            match helm_guard::install(&spec.dir, helm, &own_path()) {
+            match helm_guard::install(&spec.dir, helm, &own_path(), env.get("PATH")) {
                 Ok(path) => drop(env.insert("PATH".to_owned(), path)),
                 Err(error) => return failed(format!("{}: {error}", spec.dir.display()), "check that the disk is not full"),
             }

@@ -101,8 +101,8 @@ impl Setup {
         let user = user::name();
         let clock = Arc::new(SystemClock);
         if let Some(rehearsal) = Rehearsal::of(paths.root()) {
-            let probe = Arc::new(RehearsalProbe::new(RealProbe::default(), rehearsal.faults.clone(), rehearsal.speed));
-            let spawn = RehearsalSpawn { inner: spawn, speed: rehearsal.speed, faults: rehearsal.faults.clone() };
+            let probe = Arc::new(RehearsalProbe::new(RealProbe::default(), &rehearsal));
+            let spawn = RehearsalSpawn { inner: spawn, rehearsal: rehearsal.clone() };
             let ports = Ports { probe: probe.clone(), spawn: Arc::new(spawn), clock };
             return Ok(Self { paths, ports, user, rehearsal: Some(rehearsal), rehearsed: Some(probe) });
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::stage::Fault;
+use super::cluster::Cluster;
+use super::stage::{Fault, Rehearsal};
 use crate::engine::ports::{BoxFuture, Heard, Probe, ProbeAnswer, ProbeQuestion};
 use crate::engine::real_probe::RealProbe;
 use crate::install::facts::{
@@ -19,8 +20,6 @@ use crate::install::inquiry::{MachineWants, MendOrder};
 use crate::install::outside::{ChartPin, ChartsFacts, IndexAnswer, PullAnswer, PullFacts};
 use crate::install::plan::Plan;
 use crate::install::reach::{ListenState, Path, PathAnswer, ReachAnswer, ReachHost, ReachRequest, What};
-
-const FACTS: &str = include_str!("../../../assets/rehearsal/facts.json");
 
 /// The host key that is recorded for every machine of a rehearsal.
 const RECORDED: &str = "SHA256:cmVoZWFyc2FsIHJlY29yZGVkIGtleSBvZiBtYWNoaW5l";
@@ -37,6 +36,9 @@ struct Recorded {
     tools: BTreeMap<String, String>,
     /// First word of a command, or its first words → what it prints.
     commands: BTreeMap<String, String>,
+    /// Check → what its command prints on a machine.
+    #[serde(default)]
+    remote: BTreeMap<String, String>,
     /// Part of an address → body.
     http: BTreeMap<String, String>,
     /// The last number of the address of the machine that faults concern.
@@ -49,6 +51,8 @@ pub struct RehearsalProbe {
     recorded: Option<Recorded>,
     real: RealProbe,
     faults: Vec<Fault>,
+    /// The clusters, where scripts are rehearsed.
+    cluster: Option<Cluster>,
     plan: Mutex<Option<Arc<Plan>>>,
     /// Whether somebody has run the script against swap; in a rehearsal it holds until the program ends.
     swap_mended: AtomicBool,
@@ -56,14 +60,15 @@ pub struct RehearsalProbe {
 }
 
 impl RehearsalProbe {
-    /// With these faults, `speed` times as fast as machines answer.
+    /// With the faults of a rehearsal, so many times as fast as machines answer.
     #[must_use]
-    pub fn new(real: RealProbe, faults: Vec<Fault>, speed: f64) -> Self {
-        let pause = Duration::from_millis(350).div_f64(speed.max(0.01));
+    pub fn new(real: RealProbe, rehearsal: &Rehearsal) -> Self {
+        let pause = Duration::from_millis(350).div_f64(rehearsal.speed.max(0.01));
         Self {
-            recorded: serde_json::from_str(FACTS).ok(),
+            recorded: rehearsal.profile.facts().and_then(|facts| serde_json::from_value(facts).ok()),
             real,
-            faults,
+            faults: rehearsal.faults.clone(),
+            cluster: rehearsal.profile.has_scripts().then(|| Cluster::new(&rehearsal.scratch)),
             plan: Mutex::new(None),
             swap_mended: AtomicBool::new(false),
             pause,
@@ -99,6 +104,11 @@ impl RehearsalProbe {
                     return Some(ProbeAnswer::Machine(MachineAnswer::Failed(LoginFailure { kind, detail })));
                 }
                 let mut facts = complete(&recorded.machine, wants);
+                for (check, told) in &mut facts.commands {
+                    if let Some(text) = recorded.remote.get(check.as_str()) {
+                        *told = said(text);
+                    }
+                }
                 facts.user = Some(login.user.clone());
                 facts.hostname = Some(login.name.to_string());
                 facts.machine_id = Some(format!("rehearsal-{}", login.address));
@@ -123,8 +133,11 @@ impl RehearsalProbe {
                 Some(text) => ToolFacts { path: Some(format!("/usr/bin/{command}")), version: Some(said(text)) },
                 None => ToolFacts::default(),
             }),
-            ProbeQuestion::Command { argv, .. } => {
+            ProbeQuestion::Command { argv, env, .. } => {
                 let line = argv.join(" ");
+                if let Some(looked) = self.cluster.as_ref().and_then(|cluster| cluster.look(argv, env)) {
+                    return Some(ProbeAnswer::Command(looked));
+                }
                 // The checkout is real.
                 if line.starts_with("git ") {
                     return None;

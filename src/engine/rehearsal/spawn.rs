@@ -3,28 +3,25 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
-
+use super::cluster::Cluster;
 use super::player::{Line, VERB};
-use super::stage::Fault;
+use super::playbook;
+use super::stage::{Fault, Rehearsal};
 use crate::adapters::kubectl::Look;
 use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
 use crate::engine::ports::{BoxFuture, Report, Spawn};
 use crate::engine::runner::create_private;
 use crate::engine::spawn::ProcessSpawn;
+use crate::install::profile::Terminal;
 use crate::run::event::{Failure, Outcome};
-
-static RECORDINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/rehearsal/recordings");
 
 /// Runs attempts as replays.
 #[derive(Debug, Clone)]
 pub struct RehearsalSpawn {
     /// Runs the runner.
     pub inner: ProcessSpawn,
-    /// How many times as fast as recorded.
-    pub speed: f64,
-    /// The faults to practise on.
-    pub faults: Vec<Fault>,
+    /// What is rehearsed.
+    pub rehearsal: Rehearsal,
 }
 
 impl Spawn for RehearsalSpawn {
@@ -55,26 +52,35 @@ impl RehearsalSpawn {
             |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (step, attempt) = (folder(spec.dir.parent()), folder(Some(&spec.dir)));
         // There is no cluster to look at; under some faults there is a recorded answer of one.
-        let faults = || self.faults.iter().filter(|_| attempt == "1");
-        spec.cluster = match faults().find_map(|fault| read(&format!("{step}.cluster@{fault}"))) {
+        let faults = || self.rehearsal.faults.iter().filter(|_| attempt == "1");
+        spec.cluster = match faults().find_map(|fault| self.read(&format!("{step}.cluster@{fault}"))) {
             Some(lines) => {
                 let path = keep(&spec.dir, "replay-cluster.jsonl", &lines)?;
-                let argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path];
+                let argv = vec![self.inner.program.display().to_string(), VERB.into(), self.rehearsal.speed.to_string(), path];
                 Some(Look { argv, env: std::collections::BTreeMap::new(), kubeconfig: String::new() })
             }
             None => None,
         };
+        // Scripts ask at their terminal, and what they call is stood in for.
+        let scripted = self.rehearsal.profile.has_scripts() && (spec.helm.is_some() || spec.terminal == Terminal::Pty);
         for (number, command) in spec.commands.iter_mut().enumerate() {
+            if scripted && self.read(&step).is_none() {
+                self.surround(command);
+                continue;
+            }
             let lines = match &command.reading {
                 Reading::Inventory { model } => vec![Line { out: Some(inventory(model)), ..Line::default() }],
                 _ => self.transcript(&step, &attempt, command),
             };
             if lines.first().is_some_and(|line| line.real) {
+                if self.rehearsal.profile.has_scripts() {
+                    self.surround(command);
+                }
                 continue;
             }
             let path = keep(&spec.dir, &format!("replay-{number}.jsonl"), &lines)?;
             command.shown = Some(std::mem::take(&mut command.argv));
-            command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.speed.to_string(), path];
+            command.argv = vec![self.inner.program.display().to_string(), VERB.into(), self.rehearsal.speed.to_string(), path];
             command.dir = None;
         }
         Ok(())
@@ -87,13 +93,35 @@ impl RehearsalSpawn {
             _ => String::new(),
         };
         let shown = format!("{step}{part}");
-        let fault = self.faults.iter().filter(|_| attempt == "1").find_map(|fault| read(&format!("{shown}@{fault}")));
-        fault.or_else(|| read(&shown)).unwrap_or_else(|| {
+        let fault = self.rehearsal.faults.iter().filter(|_| attempt == "1").find_map(|fault| self.read(&format!("{shown}@{fault}")));
+        let played = || {
+            // Its arguments and files say what it would do.
+            let dir = command.dir.as_deref().filter(|_| matches!(command.reading, Reading::Playbook { .. }))?;
+            let fails = step == FAILS_ONCE && attempt == "1" && self.rehearsal.faults.contains(&Fault::PlaybookFailsOnce);
+            playbook::transcript(&command.argv, dir, fails)
+        };
+        fault.or_else(|| self.read(&shown)).or_else(played).unwrap_or_else(|| {
             let said = format!("(rehearsal) {} was not run", command.argv.first().map(String::as_str).unwrap_or_default());
             vec![Line { after_ms: 400, out: Some(said), ..Line::default() }]
         })
     }
+
+    /// Puts the stand-ins first on PATH, and the rehearsal's home in the place of the operator's.
+    fn surround(&self, command: &mut CommandSpec) {
+        let inherited = std::env::var("PATH").unwrap_or_default();
+        command.env.insert("PATH".to_owned(), format!("{}:{inherited}", self.rehearsal.programs().display()));
+        command.env.insert("HOME".to_owned(), self.rehearsal.home().display().to_string());
+        command.env.extend(Cluster::new(&self.rehearsal.scratch).environment(self.rehearsal.speed));
+    }
+
+    fn read(&self, name: &str) -> Option<Vec<Line>> {
+        let text = self.rehearsal.profile.recording(name)?;
+        Some(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
 }
+
+/// The playbook that fails once where that is rehearsed and no transcript says how.
+const FAILS_ONCE: &str = "wireguard.ports";
 
 /// Writes a transcript into an attempt's folder; its path.
 fn keep(dir: &Path, name: &str, lines: &[Line]) -> std::io::Result<String> {
@@ -105,11 +133,6 @@ fn keep(dir: &Path, name: &str, lines: &[Line]) -> std::io::Result<String> {
     }
     create_private(&path)?.write_all(&text)?;
     Ok(path.display().to_string())
-}
-
-fn read(name: &str) -> Option<Vec<Line>> {
-    let text = RECORDINGS.get_file(format!("{name}.jsonl"))?.contents_utf8()?;
-    Some(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 /// What `ansible-inventory --list` would print of an inventory that is as it should be.

@@ -1,4 +1,4 @@
-//! Sets the stage of a rehearsal: a scratch folder with home, key, certificates, kit and site file.
+//! Sets the stage of a rehearsal: a scratch folder with home, key, certificates, sources and site file.
 
 use std::fs;
 use std::io;
@@ -8,12 +8,14 @@ use std::process::Command;
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Cluster;
+use super::miniature;
+use super::route::Route;
 use crate::adapters::issue::{Made, make};
 use crate::engine::attempt::make_dir;
 use crate::engine::runner::create_private;
 
 static KIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/kit");
-const SITE: &str = include_str!("../../../assets/rehearsal/site.toml");
 
 /// The site file's name in the scratch folder.
 pub const SITE_FILE: &str = "site.toml";
@@ -39,8 +41,28 @@ pub enum Fault {
     PortClosed,
     /// WireGuard's playbook fails the first time; retrying helps.
     PlaybookFailsOnce,
-    /// The apply of MOSIP's services fails the first time; retrying helps.
+    /// The apply of MOSIP's services fails the first time; retrying helps. turing-rke2 only.
     ApplyFailsOnce,
+    /// One release of a script fails the first time: retrying removes it alone and goes on. V3 only.
+    ReleaseFailsOnce,
+    /// A script asks what nobody expects of it: the question is put to you. V3 only.
+    PromptUnknown,
+    /// The kubeconfig of the MOSIP cluster leads to another cluster, until you retry. V3 only.
+    WrongKubeconfig,
+}
+
+impl Fault {
+    /// Whether it can happen on a route.
+    #[must_use]
+    pub fn is_of(self, route: Route) -> bool {
+        match self {
+            Self::ApplyFailsOnce => route == Route::Kit,
+            Self::ReleaseFailsOnce | Self::PromptUnknown | Self::WrongKubeconfig => route.has_scripts(),
+            // There is no DNS, and the certificates are made by the run.
+            Self::DnsWrong | Self::CertExpired => route != Route::V3NoDns,
+            Self::HostDown | Self::SwapOn | Self::HostKeyChanged | Self::PortClosed | Self::PlaybookFailsOnce => true,
+        }
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -54,6 +76,9 @@ impl std::fmt::Display for Fault {
             Self::PortClosed => "port-closed",
             Self::PlaybookFailsOnce => "playbook-fails-once",
             Self::ApplyFailsOnce => "apply-fails-once",
+            Self::ReleaseFailsOnce => "release-fails-once",
+            Self::PromptUnknown => "prompt-unknown",
+            Self::WrongKubeconfig => "wrong-kubeconfig",
         })
     }
 }
@@ -73,7 +98,7 @@ pub enum StageError {
     #[error("the certificate of the rehearsal cannot be made: {0}")]
     Certificate(#[from] openssl::error::ErrorStack),
     /// git is missing or failed.
-    #[error("the miniature kit cannot be put under git: {0}; install git, then start again")]
+    #[error("the miniature sources cannot be put under git: {0}; install git, then start again")]
     Git(String),
 }
 
@@ -82,6 +107,9 @@ pub enum StageError {
 pub struct Rehearsal {
     /// The scratch folder.
     pub scratch: PathBuf,
+    /// The profile that is rehearsed.
+    #[serde(default)]
+    pub profile: Route,
     /// How many times as fast as recorded.
     pub speed: f64,
     /// The faults to practise on.
@@ -130,29 +158,89 @@ impl Rehearsal {
         write(&self.state_dir().join("home"), home.as_os_str().as_encoded_bytes())?;
         let key = openssl::pkey::PKey::generate_ed25519()?.private_key_to_pem_pkcs8()?;
         write(&home.join(".ssh/id_ed25519"), &key)?;
-        let mut password = [0_u8; 12];
-        openssl::rand::rand_bytes(&mut password)?;
-        let password: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
-        write(&home.join("secrets/rancher_bootstrap_password"), password.as_bytes())?;
+        for secret in self.profile.secrets() {
+            let mut password = [0_u8; 12];
+            openssl::rand::rand_bytes(&mut password)?;
+            let password: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
+            write(&home.join("secrets").join(secret), password.as_bytes())?;
+        }
         let days = if self.faults.contains(&Fault::CertExpired) { -1 } else { 80 };
-        let Made { chain, key } = make(&["*.sandbox.example.org", "sandbox.example.org"], days)?;
+        let mut names = vec!["*.sandbox.example.org", "sandbox.example.org"];
+        if self.profile.has_scripts() {
+            names.extend(["rancher.example.org", "keycloak.example.org"]);
+        }
+        let Made { chain, key } = make(&names, days)?;
         write(&home.join("certificates/fullchain.pem"), &chain)?;
         write(&home.join("certificates/privkey.pem"), &key)?;
-        let kit = self.scratch.join("kit");
-        if !kit.join(".git").exists() {
-            extract(&KIT, &kit)?;
-            commit(&kit)?;
+        let mut site = self.profile.site();
+        for source in self.sources() {
+            let folder = self.scratch.join(source);
+            if !folder.join(".git").exists() {
+                self.make_source(source, &folder)?;
+                commit(&folder)?;
+            }
+            site = site.replace(&format!("@{source}@"), &folder.display().to_string());
+        }
+        if self.profile.has_scripts() {
+            self.make_cluster()?;
         }
         if !self.site().exists() {
-            write(&self.site(), SITE.replace("@KIT@", &kit.display().to_string()).as_bytes())?;
+            write(&self.site(), site.as_bytes())?;
         }
         Ok(())
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        if self.profile.has_scripts() { miniature::SOURCES } else { &["kit"] }
+    }
+
+    fn make_source(&self, source: &str, folder: &Path) -> Result<(), StageError> {
+        if !self.profile.has_scripts() {
+            return extract(&KIT, folder);
+        }
+        for mut file in miniature::files(source) {
+            if self.faults.contains(&Fault::PromptUnknown) {
+                file.ask_unexpectedly();
+            }
+            write_program(&folder.join(file.path), &file.text)?;
+        }
+        Ok(())
+    }
+
+    /// What stands for the clusters and for the programs that would touch them.
+    fn make_cluster(&self) -> Result<(), StageError> {
+        let cluster = Cluster::new(&self.scratch);
+        for file in miniature::stand_ins() {
+            write_program(&self.programs().join(file.path), &file.text)?;
+        }
+        make_dir(cluster.folder()).map_err(|source| StageError::Io { path: cluster.folder().to_owned(), source })?;
+        for name in Cluster::failures(&self.faults) {
+            write(&cluster.folder().join(name), b"")?;
+        }
+        Ok(())
+    }
+
+    /// The folder with the stand-ins of programs.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.scratch.join("bin")
     }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
     let written = create_private(path).and_then(|mut file| io::Write::write_all(&mut file, bytes));
     written.map_err(|source| StageError::Io { path: path.to_owned(), source })
+}
+
+/// Writes a file that may be run where it begins as a script does.
+fn write_program(path: &Path, text: &str) -> Result<(), StageError> {
+    write(path, text.as_bytes())?;
+    if text.starts_with("#!") {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(path, mode).map_err(|source| StageError::Io { path: path.to_owned(), source })?;
+    }
+    Ok(())
 }
 
 fn extract(folder: &Dir<'_>, target: &Path) -> Result<(), StageError> {
@@ -179,7 +267,7 @@ fn extract(folder: &Dir<'_>, target: &Path) -> Result<(), StageError> {
 
 fn commit(kit: &Path) -> Result<(), StageError> {
     let identity = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@example.org", "-c", "commit.gpgsign=false"];
-    let rounds: [&[&str]; 3] = [&["init", "-q", "-b", "main"], &["add", "-A", "-f"], &["commit", "-q", "-m", "Miniature kit"]];
+    let rounds: [&[&str]; 3] = [&["init", "-q", "-b", "main"], &["add", "-A", "-f"], &["commit", "-q", "-m", "Miniature"]];
     for arguments in rounds {
         let output = Command::new("git").arg("-C").arg(kit).args(identity).args(arguments).output();
         let output = output.map_err(|error| StageError::Git(error.to_string()))?;
