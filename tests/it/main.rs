@@ -42,6 +42,7 @@ mod profile_mutation;
 mod prompts;
 mod rehearse;
 mod rehearse_screen;
+mod rehearse_v3;
 mod requirements;
 mod runner;
 mod screenshots;

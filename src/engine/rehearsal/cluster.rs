@@ -93,6 +93,10 @@ impl Cluster {
             let said = format!("the kubeconfig leads to https://192.0.2.77:6443, which is none of the site's servers ({servers})\n");
             return CommandFacts { exit: Some(1), stdout: said, ..CommandFacts::default() };
         }
-        CommandFacts { exit: Some(0), stdout: format!("https://{}:6443\n", servers.split(',').next().unwrap_or_default()), ..CommandFacts::default() }
+        CommandFacts {
+            exit: Some(0),
+            stdout: format!("https://{}:6443\n", servers.split(',').next().unwrap_or_default()),
+            ..CommandFacts::default()
+        }
     }
 }

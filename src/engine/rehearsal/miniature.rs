@@ -13,6 +13,12 @@ pub const SOURCES: &[&str] = &["k8s-infra", "mosip-infra"];
 /// The programs that are stood in for.
 const PROGRAMS: &[&str] = &["helm", "kubectl", "ansible-playbook"];
 
+/// Whether a program that a step calls itself is stood in for. Playbooks are told from their files instead.
+#[must_use]
+pub fn is_stood_in_for(program: &str) -> bool {
+    PROGRAMS.contains(&program) && program != "ansible-playbook"
+}
+
 /// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {

@@ -5,8 +5,8 @@
 
 mod cluster;
 mod miniature;
-mod player;
 mod playbook;
+mod player;
 mod probe;
 mod route;
 mod spawn;

@@ -80,7 +80,8 @@ fn task(lines: &mut Vec<Line>, recap: &mut Vec<(String, u64, u64)>, hosts: &[Str
 
 /// The hosts of the groups named, in the order of the inventory.
 fn members(inventory: &str, groups: &str, limit: Option<&str>) -> Vec<String> {
-    let wanted = |group: &str| groups.split([' ', ',', ':']).any(|one| one == group || one == "all") && limit.is_none_or(|limit| limit == group);
+    let wanted =
+        |group: &str| groups.split([' ', ',', ':']).any(|one| one == group || one == "all") && limit.is_none_or(|limit| limit == group);
     let (mut hosts, mut group): (Vec<String>, &str) = (Vec::new(), "");
     for line in inventory.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::cluster::Cluster;
-use super::player::{Line, VERB};
+use super::miniature::is_stood_in_for;
 use super::playbook;
+use super::player::{Line, VERB};
 use super::stage::{Fault, Rehearsal};
 use crate::adapters::kubectl::Look;
 use crate::engine::attempt::{AttemptSpec, CommandSpec, Ended, Reading, make_dir};
@@ -61,10 +62,11 @@ impl RehearsalSpawn {
             }
             None => None,
         };
-        // Scripts ask at their terminal, and what they call is stood in for.
-        let scripted = self.rehearsal.profile.has_scripts() && (spec.helm.is_some() || spec.terminal == Terminal::Pty);
+        let asks = spec.helm.is_some() || spec.terminal == Terminal::Pty;
         for (number, command) in spec.commands.iter_mut().enumerate() {
-            if scripted && self.read(&step).is_none() {
+            // Scripts ask at their terminal, and what they call is stood in for.
+            let scripted = asks || command.argv.first().is_some_and(|program| program == "bash" || is_stood_in_for(program));
+            if scripted && self.rehearsal.profile.has_scripts() && self.read(&step).is_none() {
                 self.surround(command);
                 continue;
             }
