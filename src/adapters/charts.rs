@@ -1,4 +1,4 @@
-//! The index of a Helm repository and the versions a tfvars file pins; how many images a registry still gives.
+//! The index of a Helm repository and the versions pinned; how many images a registry still gives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +9,7 @@ use reqwest::{Client, Response};
 use crate::adapters::files::hcl;
 use crate::adapters::{net, proxy};
 use crate::install::facts::WayOutcome;
-use crate::install::outside::{ChartPin, ChartsFacts, ChartsRequest, IndexAnswer, PullAnswer, PullFacts};
+use crate::install::outside::{ChartPin, ChartsFacts, ChartsFile, ChartsRequest, IndexAnswer, PullAnswer, PullFacts};
 
 /// The largest index read, bytes. The largest known, Bitnami's, had some 30 MiB.
 const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
@@ -29,10 +29,10 @@ pub const DOCKER_TOKEN: &str = "https://auth.docker.io/token?service=registry.do
 /// The image made for this question.
 pub const DOCKER_MANIFEST: &str = "https://registry-1.docker.io/v2/ratelimitpreview/test/manifests/latest";
 
-/// Compares the versions that a file pins with a repository's index.
+/// Compares the versions pinned with a repository's index.
 pub async fn look(request: &ChartsRequest, limit: Duration) -> ChartsFacts {
     let proxy = proxy::used_for(&request.index);
-    let pinned = match pinned(request) {
+    let pinned = match request.file.as_ref().map(pinned).transpose() {
         Ok(pinned) => pinned,
         Err(problem) => return ChartsFacts { problem: Some(problem), index: IndexAnswer::NotAnIndex, pins: Vec::new(), proxy },
     };
@@ -43,10 +43,15 @@ pub async fn look(request: &ChartsRequest, limit: Duration) -> ChartsFacts {
     };
     let pins = request.charts.iter().map(|(chart, key)| {
         let versions = scan.versions.get(chart.as_str());
-        let version = pinned.get(key).cloned();
-        let found = versions.zip(version.as_ref()).is_some_and(|(versions, wanted)| versions.iter().any(|have| same(have, wanted)));
+        let (key, version) = match &pinned {
+            Some(pinned) => (key.clone(), pinned.get(key).cloned()),
+            None => (String::new(), Some(key.clone())),
+        };
+        let found = versions
+            .zip(version.as_ref())
+            .is_some_and(|(versions, wanted)| versions.iter().any(|have| wanted.is_empty() || same(have, wanted)));
         let newest = versions.into_iter().flatten().take(NEWEST).cloned().collect();
-        ChartPin { chart: chart.clone(), key: key.clone(), version, known: versions.is_some_and(|list| !list.is_empty()), found, newest }
+        ChartPin { chart: chart.clone(), key, version, known: versions.is_some_and(|list| !list.is_empty()), found, newest }
     });
     ChartsFacts { problem: None, index, pins: pins.collect(), proxy }
 }
@@ -57,7 +62,7 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// The versions as Terraform will read them: the template's, and over them the site's.
-fn pinned(request: &ChartsRequest) -> Result<BTreeMap<String, String>, String> {
+fn pinned(request: &ChartsFile) -> Result<BTreeMap<String, String>, String> {
     let text = text_of(Path::new(&request.template)).or_else(|_| text_of(Path::new(&request.fallback)));
     let text = text.map_err(|error| format!("{} cannot be read: {error}", request.fallback))?;
     let values = hcl::read(&text).map_err(|error| format!("{}: {error}", request.template))?;

@@ -41,9 +41,11 @@ fn request(folder: &tempfile::TempDir, index: String) -> ChartsRequest {
     ];
     ChartsRequest {
         index,
-        template: folder.path().join("absent").display().to_string(),
-        fallback: template.display().to_string(),
-        set: BTreeMap::new(),
+        file: Some(ChartsFile {
+            template: folder.path().join("absent").display().to_string(),
+            fallback: template.display().to_string(),
+            set: BTreeMap::new(),
+        }),
         charts: charts.map(|(chart, key)| (chart.to_owned(), key.to_owned())).to_vec(),
     }
 }
@@ -69,10 +71,18 @@ async fn pinned_versions_are_looked_for_in_the_index() {
     );
     assert_eq!(facts.pins[2].newest, ["1.3.0", "1.2.0"]);
     // What the site sets counts, not the template.
-    wanted.set.insert("ui_version".into(), "1.2.0".into());
+    wanted.file.as_mut().unwrap().set.insert("ui_version".into(), "1.2.0".into());
     assert!(look(&wanted, LONG).await.pins[2].found);
-    wanted.fallback = "/nowhere".into();
+    let file = wanted.file.as_mut().unwrap();
+    (file.template, file.fallback) = ("/nowhere".into(), "/nowhere".into());
     assert!(look(&wanted, LONG).await.problem.unwrap().contains("cannot be read"));
+    // Without a file the versions are given; an empty one is any.
+    wanted.file = None;
+    wanted.charts = [("admin-ui", "1.2.0"), ("admin-ui", ""), ("mock-abis", "9.9.9"), ("gone", "")]
+        .map(|(chart, version)| (chart.to_owned(), version.to_owned()))
+        .to_vec();
+    let found: Vec<(bool, bool)> = look(&wanted, LONG).await.pins.iter().map(|pin| (pin.known, pin.found)).collect();
+    assert_eq!(found, [(true, true), (true, true), (true, false), (false, false)]);
     serving.abort();
 }
 

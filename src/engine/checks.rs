@@ -17,7 +17,7 @@ use crate::install::facts::{MachineAnswer, TcpAnswer, WayOut, WayOutcome};
 use crate::install::ids::{CheckId, MachineName, PhaseId};
 use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
 use crate::install::judge;
-use crate::install::outside::ChartsRequest;
+use crate::install::outside::{ChartsFile, ChartsRequest};
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
 
 use super::ports::{BoxFuture, Probe, ProbeAnswer, ProbeQuestion};
@@ -109,7 +109,7 @@ impl<'a> CheckRequest<'a> {
             return None;
         }
         // Or a retry would be stopped by what the first attempt has started.
-        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers {})
+        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers { .. })
             && let Some(phase) = check.guards.iter().find(|phase| self.begun.contains(*phase))
         {
             return Some(format!("phase {phase} has begun: what is found there may be its own"));
@@ -468,7 +468,7 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
         CheckKind::Http { url, address, insecure, .. } => {
             ProbeQuestion::Http(HttpRequest { url: url.clone(), address: address.clone(), insecure: *insecure })
         }
-        CheckKind::Charts { index, file, charts } => match charts_request(plan, index, file, charts) {
+        CheckKind::Charts { index, file, charts } => match charts_request(plan, index, file.as_deref(), charts) {
             Ok(request) => ProbeQuestion::Charts(request),
             Err(reason) => return judge::unknown(check, Target::Local, &reason),
         },
@@ -495,7 +495,8 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
 }
 
 /// Where the versions of charts stand, and what the site makes of them.
-fn charts_request(plan: &Plan, index: &str, file: &str, charts: &[(String, String)]) -> Result<ChartsRequest, String> {
+fn charts_request(plan: &Plan, index: &str, file: Option<&str>, charts: &[(String, String)]) -> Result<ChartsRequest, String> {
+    let Some(file) = file else { return Ok(ChartsRequest { index: index.to_owned(), file: None, charts: charts.to_vec() }) };
     let content = plan.files.iter().find(|known| known.path == file).map(|known| &known.content);
     let Some(FileContent::Edit { template, fallback, edits, .. }) = content else {
         return Err(format!("the plan edits no file {file}"));
@@ -506,10 +507,12 @@ fn charts_request(plan: &Plan, index: &str, file: &str, charts: &[(String, Strin
     };
     Ok(ChartsRequest {
         index: index.to_owned(),
-        template: template.clone(),
-        fallback: fallback.clone(),
-        // Versions alone: a secret is asked for by its reference, and has no place here.
-        set: edits.iter().filter_map(text).filter(|(key, _)| charts.iter().any(|(_, wanted)| wanted == key)).collect(),
+        file: Some(ChartsFile {
+            template: template.clone(),
+            fallback: fallback.clone(),
+            // Versions alone: a secret is asked for by its reference, and has no place here.
+            set: edits.iter().filter_map(text).filter(|(key, _)| charts.iter().any(|(_, wanted)| wanted == key)).collect(),
+        }),
         charts: charts.to_vec(),
     })
 }

@@ -421,7 +421,11 @@ pub enum CheckKind {
     /// open-iscsi is installed and its service is there.
     Iscsi {},
     /// No traces of another cluster or container engine.
-    NoLeftovers {},
+    NoLeftovers {
+        /// The kind of cluster, as `rke2`, that the installation takes over where it runs already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own: Option<String>,
+    },
     /// No local firewall.
     FirewallOff {},
     /// `/etc/hosts` knows localhost, and contradicts none of the records that `dns` checks ask for.
@@ -475,13 +479,14 @@ pub enum CheckKind {
         /// Addresses that must answer, with whatever status.
         urls: Vec<String>,
     },
-    /// Charts whose versions a tfvars file pins, in the index of a Helm repository.
+    /// Charts whose versions are pinned, in a tfvars file or here, in the index of a Helm repository.
     Charts {
         /// The address of its `index.yaml`.
         index: String,
-        /// The file with the versions, a target of the profile.
-        file: String,
-        /// Chart and the key of its version in that file.
+        /// The file with the versions, a target of the profile; without it the versions stand in `charts`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        /// Chart and the key of its version in that file; without a file chart and version, an empty one where any will do.
         charts: Vec<(String, String)>,
     },
     /// How many images Docker Hub still gives to this address.
@@ -524,7 +529,7 @@ impl CheckKind {
                 | Self::KernelSettings { .. }
                 | Self::Multipath {}
                 | Self::Iscsi {}
-                | Self::NoLeftovers {}
+                | Self::NoLeftovers { .. }
                 | Self::FirewallOff {}
                 | Self::HostsFile {}
                 | Self::Resolver {}

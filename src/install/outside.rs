@@ -11,14 +11,21 @@ use super::facts::WayOutcome;
 pub struct ChartsRequest {
     /// The address of the repository's `index.yaml`.
     pub index: String,
-    /// The tfvars template with the versions.
+    /// Where the versions stand; none: they stand in `charts`.
+    pub file: Option<ChartsFile>,
+    /// Chart and the key of its version, or the version itself.
+    pub charts: Vec<(String, String)>,
+}
+
+/// A file that pins versions of charts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChartsFile {
+    /// The tfvars template.
     pub template: String,
     /// The same in the fetched copy, while there is no checkout.
     pub fallback: String,
     /// What the site sets in it: key → text.
     pub set: BTreeMap<String, String>,
-    /// Chart and the key of its version.
-    pub charts: Vec<(String, String)>,
 }
 
 /// What a repository has of the charts that are pinned.
@@ -55,9 +62,9 @@ pub enum IndexAnswer {
 pub struct ChartPin {
     /// The chart.
     pub chart: String,
-    /// The key of its version.
+    /// The key of its version; empty where no file pins it.
     pub key: String,
-    /// The version pinned; none: the file has no such key.
+    /// The version pinned, empty where any will do; none: the file has no such key.
     pub version: Option<String>,
     /// Whether the index has the chart at all.
     pub known: bool,

@@ -233,7 +233,9 @@ impl Rules<'_> {
                 CheckKind::PortsFree { udp_fields, .. } => udp_fields.iter().for_each(|field| self.field_exists(&key, field.as_str())),
                 CheckKind::Charts { index, file, .. } => {
                     texts.push(index);
-                    if !self.profile.files.iter().any(|known| known.target == *file) {
+                    if let Some(file) = file
+                        && !self.profile.files.iter().any(|known| known.target == *file)
+                    {
                         self.problem(&format!("{key}.file"), format!("the profile writes no file '{file}'"));
                     }
                 }

@@ -197,7 +197,7 @@ fn a_first_run_is_not_stopped_by_what_a_phase_brings_nor_a_later_one_by_what_a_p
             }
         }
         // Skipped as soon as one of the phases it guards has begun: so it guards one alone, or would be lost for the others.
-        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers {}) {
+        if matches!(check.kind, CheckKind::PortsFree { .. } | CheckKind::NoLeftovers { .. }) {
             assert_eq!(check.guards.len(), 1, "{}", check.id);
         }
     }

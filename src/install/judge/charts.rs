@@ -22,7 +22,7 @@ fn no_way(outcome: &WayOutcome) -> String {
 /// Judges whether a repository has every chart in the version pinned. Where there is no way to it, that is another check's finding.
 #[must_use]
 pub fn charts(check: &CheckSpec, facts: &ChartsFacts) -> Finding {
-    let CheckKind::Charts { index, charts, .. } = &check.kind else {
+    let CheckKind::Charts { index, charts, file } = &check.kind else {
         return super::unknown(check, Target::Local, "the check is not about charts");
     };
     let expected = format!("{} charts in the versions pinned, in {index}", charts.len());
@@ -49,9 +49,12 @@ pub fn charts(check: &CheckSpec, facts: &ChartsFacts) -> Finding {
             for pin in &facts.pins {
                 match &pin.version {
                     None => wrong.push(format!("{}: the file has no {}", pin.chart, pin.key)),
-                    Some(version) if !pin.known => wrong.push(format!("{} {version}: there is no such chart", pin.chart)),
+                    Some(version) if !pin.known => {
+                        wrong.push(format!("{}: there is no such chart", format!("{} {version}", pin.chart).trim_end()));
+                    }
                     Some(version) if !pin.found => {
-                        wrong.push(format!("{} {version} ({}): it has {}", pin.chart, pin.key, pin.newest.join(", ")));
+                        let key = if pin.key.is_empty() { String::new() } else { format!(" ({})", pin.key) };
+                        wrong.push(format!("{} {version}{key}: it has {}", pin.chart, pin.newest.join(", ")));
                     }
                     Some(_) => {}
                 }
@@ -59,8 +62,11 @@ pub fn charts(check: &CheckSpec, facts: &ChartsFacts) -> Finding {
             if wrong.is_empty() {
                 Judgement::new(Judged::Right, format!("all {} found among {count} charts{through}", facts.pins.len()), expected)
             } else {
-                Judgement::new(Judged::Wrong, format!("not there: {}", wrong.join("; ")), expected)
-                    .remedy("Choose a version that is there, under Advanced, or wait until it is published.")
+                let judgement = Judgement::new(Judged::Wrong, format!("not there: {}", wrong.join("; ")), expected);
+                match file {
+                    Some(_) => judgement.remedy("Choose a version that is there, under Advanced, or wait until it is published."),
+                    None => judgement,
+                }
             }
         }
     };

@@ -190,7 +190,7 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
         CheckKind::KernelSettings { min } => system::kernel_settings(min, facts),
         CheckKind::Multipath {} => system::multipath(facts),
         CheckKind::Iscsi {} => system::iscsi(facts),
-        CheckKind::NoLeftovers {} => system::no_leftovers(facts),
+        CheckKind::NoLeftovers { own } => system::no_leftovers(facts, own.as_deref()),
         CheckKind::FirewallOff {} => system::firewall_off(facts),
         CheckKind::HostsFile {} => system::hosts_file(plan, facts),
         CheckKind::Resolver {} => system::resolver(facts),

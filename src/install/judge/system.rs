@@ -66,17 +66,21 @@ pub(super) fn iscsi(facts: &MachineFacts) -> Judgement {
     }
 }
 
-/// A cluster of the kit's own kind that runs is taken over by the kit, and so only worth a word.
-pub(super) fn no_leftovers(facts: &MachineFacts) -> Judgement {
+/// A cluster of the installation's own kind that runs is taken over by it where the profile says so, and then only worth a word.
+pub(super) fn no_leftovers(facts: &MachineFacts, own: Option<&str>) -> Judgement {
     let expected = "no traces of another cluster or container engine";
     let Some(found) = &facts.leftovers else { return Judgement::unknown("could not be looked for", expected) };
     if found.is_empty() {
         return Judgement::new(Judged::Right, "none", expected);
     }
     let observed = found.join(", ");
-    if found.iter().any(|trace| trace == "running rke2") && !found.iter().any(|trace| trace.contains("k3s") || trace.contains("dockerd")) {
-        return Judgement::new(Judged::Doubtful, format!("RKE2 runs here already: {observed}"), expected)
-            .remedy("Right if this is the site's own cluster: the kit takes a cluster that answers for its own. Otherwise `sudo rke2-uninstall.sh`.")
+    if let Some(own) = own
+        && found.iter().any(|trace| trace.strip_prefix("running ") == Some(own))
+        && !found.iter().any(|trace| trace.contains("k3s") || trace.contains("dockerd"))
+    {
+        let observed = format!("{} runs here already: {observed}", own.to_uppercase());
+        return Judgement::new(Judged::Doubtful, observed, expected)
+            .remedy(format!("Right if this is the site's own cluster: it is taken over as it is. Otherwise `sudo {own}-uninstall.sh`."))
             .alone();
     }
     let mut remedy = Vec::new();

@@ -37,7 +37,7 @@ fn settings_and_services() {
 
 #[test]
 fn leftovers_and_firewalls() {
-    let of = |traces: Option<Vec<String>>| no_leftovers(&MachineFacts { leftovers: traces, ..MachineFacts::default() });
+    let of = |traces: Option<Vec<String>>| no_leftovers(&MachineFacts { leftovers: traces, ..MachineFacts::default() }, Some("rke2"));
     assert_eq!(said(&of(lines(&[]))), "Right: none");
     let docker = of(lines(&["/var/lib/docker", "running dockerd", "iptables chains of DOCKER"]));
     assert!(
@@ -46,6 +46,8 @@ fn leftovers_and_firewalls() {
     );
     assert!(said(&of(lines(&["/var/lib/rancher/rke2", "running rke2"]))).starts_with("Doubtful"), "a cluster that runs is taken over");
     assert!(said(&of(lines(&["/var/lib/rancher/rke2", "running rke2", "running k3s"]))).starts_with("Wrong"));
+    let foreign = MachineFacts { leftovers: lines(&["running rke2"]), ..MachineFacts::default() };
+    assert!(said(&no_leftovers(&foreign, None)).starts_with("Wrong"), "where nothing is taken over");
     assert!(said(&of(None)).starts_with("Unknown"));
     let of = |found: Option<Vec<String>>| firewall_off(&MachineFacts { firewalls: found, ..MachineFacts::default() });
     assert_eq!(said(&of(lines(&[]))), "Right: none is on");

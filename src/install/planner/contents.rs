@@ -147,7 +147,7 @@ impl Planner<'_> {
             }
             CheckKind::Charts { index, file, .. } => {
                 *index = self.expand(&key, index);
-                *file = self.path(&key, file);
+                *file = file.as_ref().map(|file| self.path(&key, file));
             }
             CheckKind::PortsFree { udp, udp_fields, .. } => {
                 udp.extend(std::mem::take(udp_fields).iter().filter_map(|field| self.values.get(field.as_str())?.parse::<u16>().ok()));

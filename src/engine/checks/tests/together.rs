@@ -280,6 +280,10 @@ fn charts_and_pulls_are_judged() {
     assert_eq!(of(ChartPin { known: false, ..pin.clone() }, IndexAnswer::Read(9)), "fail: not there: web 1.3.0: there is no such chart");
     assert_eq!(of(ChartPin { version: None, ..pin.clone() }, IndexAnswer::Read(9)), "fail: not there: web: the file has no web_version");
     assert_eq!(of(ChartPin { found: true, ..pin.clone() }, IndexAnswer::Read(9)), "pass: all 1 found among 9 charts");
+    let given = ChartPin { key: String::new(), ..pin.clone() };
+    assert_eq!(of(given.clone(), IndexAnswer::Read(9)), "fail: not there: web 1.3.0: it has 1.2.0");
+    let any = ChartPin { version: Some(String::new()), known: false, ..given };
+    assert_eq!(of(any, IndexAnswer::Read(9)), "fail: not there: web: there is no such chart");
     assert!(
         of(pin.clone(), IndexAnswer::NoWay(WayOutcome::Timeout)).starts_with("skipped: the index cannot be fetched: no answer in time")
     );
