@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::screen::Screen;
 use common::{Sample, give_up, machine, need, program, scratch, setting, verdict, write};
 use mosip_setup::adapters::{host, profiles, sites};
 use mosip_setup::install::check::{CheckKind, CheckSpec, Target};
@@ -380,6 +381,32 @@ fn wants_check(plan: &Plan, check: &CheckSpec, machine: &PlanMachine) -> bool {
         || (check.kind.is_across_machines() && judge::looks_at(check, machine))
 }
 
+/// From the key that leads to the preflight to the frame that shows the first finding, and how many checks were through by then.
+fn first_finding(lab: &Lab) -> (Duration, u32) {
+    let variables: Vec<(String, String)> =
+        vec![("PATH".into(), std::env::var("PATH").unwrap_or_default()), ("TERM".into(), "xterm-256color".into())];
+    let folder = lab.0.display().to_string();
+    let program = Lab::script().display().to_string();
+    let site = format!("{HOME}/site.toml");
+    let mut screen =
+        Screen::start(&program, &["exec", &folder, "deployment-node", "--", "/opt/mosip-setup", "--site", &site], &variables);
+    screen.until("the site's screen", |text| text.contains("[Continue]") && text.contains("Certificates"));
+    let pressed = Instant::now();
+    screen.send("c");
+    let through = |text: &str| -> Option<u32> { text.split("checking ").nth(1)?.split_whitespace().next()?.parse().ok() };
+    // Checks that are skipped need no look at anything: a finding counts from the first that passes, warns or fails.
+    let found = |text: &str| text.lines().nth(2).is_some_and(|line| ["✓", "!", "✗"].iter().any(|sign| counted(line, sign) > 0));
+    let seen = screen.until("a finding", found);
+    let count = through(&screen.text()).unwrap_or(0);
+    // The screen goes with the program: it is killed when it is dropped.
+    (seen - pressed, count)
+}
+
+/// The number after a sign.
+fn counted(line: &str, sign: &str) -> u32 {
+    line.split(sign).nth(1).and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 fn main() {
     machine("preflight");
     let _ = need("ansible-playbook", "install ansible-core 2.14 or later");
@@ -460,6 +487,13 @@ fn main() {
         "{ours} >~/hand/report & one=$!; most=0; while read -r name kib _ <<X\n$(grep VmHWM /proc/$one/status 2>/dev/null)\nX\n[ -n \"$kib\" ]; do most=$kib; sleep 0.02; done; echo $most"
     );
     let kib: f64 = lab.run(&peak).trim().parse().unwrap_or(f64::NAN);
+    let mut first = Sample::default();
+    let mut through = Sample::default();
+    for _ in 0..setting("BENCH_SCREENS", 5) {
+        let (time, count) = first_finding(&lab);
+        first.time(time);
+        through.0.push(f64::from(count));
+    }
     let mut cut = false;
     for _ in 0..ansible_rounds {
         let (time, code) = lab.timed(&ansible("tasks.yml"));
@@ -479,7 +513,9 @@ fn main() {
     println!("ours / script task    {}", against_script.words(1.0, ""));
     println!("tasks / ours          {least}{:.1}", by_tasks.median() / own.median());
     println!("peak memory           {:.1} MiB", kib / 1024.0);
+    println!("first local finding   {}; checks through by then: {}", first.words(1000.0, "ms"), through.words(1.0, ""));
     println!("load at the end       {}", common::load());
+    verdict("first local finding", first.median() < 0.1, "on screen within 100 ms of the key");
     if rounds > 0 {
         verdict("plain ssh", against_ssh.median() <= 1.3, "at most 1.3 times its time");
     }

@@ -150,15 +150,16 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
             None => active.push(check),
         }
     }
-    let (programs, at_once): (Vec<&CheckSpec>, Vec<&CheckSpec>) = active.iter().copied().partition(|check| runs_a_program(&check.kind));
+    let waiting_for = |wait: Wait| active.iter().copied().filter(|check| waits_for(&check.kind) == wait).collect::<Vec<_>>();
     let mut jobs = stream::select_all([
         // What runs no program is there at once, whatever else takes its time.
-        side_by_side(local_jobs(plan, &at_once, probe), active.len().max(1)),
+        side_by_side(local_jobs(plan, &waiting_for(Wait::Nothing), probe), active.len().max(1)),
         // The listeners start first: they have the longest conversation.
         side_by_side(paths::jobs(request, &active, probe), 1),
         side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
         side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
-        side_by_side(local_jobs(plan, &programs, probe), PROGRAMS_AT_ONCE),
+        side_by_side(local_jobs(plan, &waiting_for(Wait::Program), probe), PROGRAMS_AT_ONCE),
+        side_by_side(local_jobs(plan, &waiting_for(Wait::Outside), probe), PROGRAMS_AT_ONCE),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -382,9 +383,23 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
 
 // --- the deployment node ---
 
-/// Whether a check of the deployment node waits for a program or for somebody outside.
-fn runs_a_program(kind: &CheckKind) -> bool {
-    !matches!(kind, CheckKind::CidrOverlap { .. } | CheckKind::LocalUser { .. } | CheckKind::SshKey { .. } | CheckKind::Certificate { .. })
+/// What a check of the deployment node waits for. Each kind has a queue of its own: who hangs outside holds up no program, and neither
+/// holds up what is merely read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Nothing,
+    Program,
+    Outside,
+}
+
+fn waits_for(kind: &CheckKind) -> Wait {
+    match kind {
+        CheckKind::CidrOverlap { .. } | CheckKind::LocalUser { .. } | CheckKind::SshKey { .. } | CheckKind::Certificate { .. } => {
+            Wait::Nothing
+        }
+        CheckKind::Egress { .. } | CheckKind::Charts { .. } | CheckKind::PullLimit { .. } | CheckKind::Http { .. } => Wait::Outside,
+        _ => Wait::Program,
+    }
 }
 
 fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
