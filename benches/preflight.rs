@@ -242,7 +242,9 @@ fn local_lines(plan: &Plan, check: &CheckSpec) -> Vec<String> {
         )],
         CheckKind::Layout { source } => {
             let checkout = plan.sources.get(source).map(|source| source.source.checkout.clone()).unwrap_or_default();
-            vec![format!("git -C {checkout} rev-parse --show-toplevel HEAD; ls {checkout}/ansible {checkout}/terraform; grep -rc = {checkout}/ansible")]
+            vec![format!(
+                "git -C {checkout} rev-parse --show-toplevel HEAD; ls {checkout}/ansible {checkout}/terraform; grep -rc = {checkout}/ansible"
+            )]
         }
         CheckKind::HelmRepository { .. } => vec!["helm repo list -o json".to_owned()],
         CheckKind::Dns { records } => records.iter().map(|record| format!("getent ahostsv4 {}", record.name)).collect(),
@@ -305,7 +307,9 @@ fn remote_line(check: &CheckSpec) -> Option<(String, bool)> {
         CheckKind::PackageLock {} => ("cat /proc/locks; dpkg --audit".to_owned(), false),
         CheckKind::RebootPending {} => ("test -e /run/reboot-required; ls /lib/modules".to_owned(), false),
         CheckKind::FirewallOff {} => ("ufw status; iptables -S".to_owned(), true),
-        CheckKind::NoLeftovers { .. } => ("ls -d /var/lib/rancher /etc/rancher /var/lib/kubelet /etc/cni; ps -e; iptables -S".to_owned(), true),
+        CheckKind::NoLeftovers { .. } => {
+            ("ls -d /var/lib/rancher /etc/rancher /var/lib/kubelet /etc/cni; ps -e; iptables -S".to_owned(), true)
+        }
         CheckKind::HostsFile {} => ("cat /etc/hosts".to_owned(), false),
         CheckKind::Resolver {} => ("cat /etc/resolv.conf".to_owned(), false),
         CheckKind::Uplink { .. } => ("ip route; ip link".to_owned(), false),
@@ -388,8 +392,7 @@ fn first_finding(lab: &Lab) -> (Duration, u32) {
     let folder = lab.0.display().to_string();
     let program = Lab::script().display().to_string();
     let site = format!("{HOME}/site.toml");
-    let mut screen =
-        Screen::start(&program, &["exec", &folder, "deployment-node", "--", "/opt/mosip-setup", "--site", &site], &variables);
+    let mut screen = Screen::start(&program, &["exec", &folder, "deployment-node", "--", "/opt/mosip-setup", "--site", &site], &variables);
     screen.until("the site's screen", |text| text.contains("[Continue]") && text.contains("Certificates"));
     let pressed = Instant::now();
     screen.send("c");
@@ -431,20 +434,27 @@ fn main() {
     let ours = format!("/opt/mosip-setup check --json --site ~/site.toml{only}");
     let ssh = "ssh -o BatchMode=yes -o UserKnownHostsFile=$HOME/known -o StrictHostKeyChecking=yes";
     let list = machines.iter().map(|machine| machine.address.as_str()).collect::<Vec<_>>().join("\\n");
-    let each =
-        |kind: &str| format!("printf '{list}\\n' | xargs -P12 -I@ sh -c '{ssh} @ \"exec sh -s\" <$HOME/hand/@.{kind} >$HOME/hand/@.said.{kind}'");
+    let each = |kind: &str| {
+        format!("printf '{list}\\n' | xargs -P12 -I@ sh -c '{ssh} @ \"exec sh -s\" <$HOME/hand/@.{kind} >$HOME/hand/@.said.{kind}'")
+    };
     // With more machines than go at a time, the last would not listen yet when the first try.
     let there = if machines.len() <= 12 { each("all") } else { format!("{}; {}", each("first"), each("then")) };
     let plain = format!("rm -f ~/hand/*.said*; sh ~/hand/here.sh >~/hand/here.said 2>&1 & {there}; wait");
     let ansible = |book: &str| {
-        format!("cd ~/hand && ANSIBLE_FORCE_COLOR=0 timeout {patience} ansible-playbook -f 12 -i hosts.ini {book} >~/hand/{book}.said 2>&1; echo $?")
+        format!(
+            "cd ~/hand && ANSIBLE_FORCE_COLOR=0 timeout {patience} ansible-playbook -f 12 -i hosts.ini {book} >~/hand/{book}.said 2>&1; echo $?"
+        )
     };
     if delay > 0 {
         let (open, _) = lab.timed(&format!(
             "python3 -c 'import socket,time; t=time.time(); socket.create_connection((\"{}\",22)); print(time.time()-t)' >~/hand/trip",
             machines[0].address
         ));
-        println!("delay      {delay} ms asked for; a TCP connection opens in {} s ({:.2} s with Python's start)", lab.run("cat ~/hand/trip").trim(), open.as_secs_f64());
+        println!(
+            "delay      {delay} ms asked for; a TCP connection opens in {} s ({:.2} s with Python's start)",
+            lab.run("cat ~/hand/trip").trim(),
+            open.as_secs_f64()
+        );
     }
     let (mut own, mut by_ssh, mut by_tasks, mut by_script) = (Sample::default(), Sample::default(), Sample::default(), Sample::default());
     let (mut against_ssh, mut against_script) = (Sample::default(), Sample::default());
@@ -465,8 +475,13 @@ fn main() {
             // The first round warms up, and shows that all asked the same.
             let report: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|error| give_up(&format!("{error}: {out}")));
             println!("checks     {} of {}; findings {}", checks(&plan).len(), plan.checks.len(), report["summary"]);
-            let said = lab.run("cat ~/hand/*.said* | grep -c '^open '; cat ~/hand/*.said* | grep -c '^closed '; cat ~/hand/*.said* | grep -c 'BENCH end='");
-            println!("by hand    paths open, paths closed, machines that answered: {}; asked for: {asked}", said.trim().replace('\n', ", "));
+            let said = lab.run(
+                "cat ~/hand/*.said* | grep -c '^open '; cat ~/hand/*.said* | grep -c '^closed '; cat ~/hand/*.said* | grep -c 'BENCH end='",
+            );
+            println!(
+                "by hand    paths open, paths closed, machines that answered: {}; asked for: {asked}",
+                said.trim().replace('\n', ", ")
+            );
             continue;
         }
         println!(

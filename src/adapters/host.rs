@@ -47,8 +47,10 @@ fn text(part: &str, marker: &str, wants: &MachineWants, use_sudo: bool) -> Strin
     let settings = words(&mut wants.settings.iter().map(String::as_str));
     let names = words(&mut wants.names.iter().map(String::as_str));
     let urls = words(&mut wants.urls.iter().map(String::as_str));
-    let mut text =
-        format!("marker={marker}; part={part}; use_sudo={}; paths='{paths}'; modules='{modules}'; settings='{settings}'\n", u8::from(use_sudo));
+    let mut text = format!(
+        "marker={marker}; part={part}; use_sudo={}; paths='{paths}'; modules='{modules}'; settings='{settings}'\n",
+        u8::from(use_sudo)
+    );
     text.push_str(&format!("names='{names}'; urls='{urls}'\ncommands() {{\n:\n"));
     for command in &wants.commands {
         let line = format!("remote {} {} {}\n", command.check, u8::from(command.sudo), shell_quote(&command.command));

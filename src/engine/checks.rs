@@ -459,9 +459,7 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
             };
             ProbeQuestion::Tool { command: command.clone(), arguments }
         }
-        CheckKind::LocalSize { .. } => {
-            ProbeQuestion::Local { paths: vec![checkout_folder(plan)] }
-        }
+        CheckKind::LocalSize { .. } => ProbeQuestion::Local { paths: vec![checkout_folder(plan)] },
         CheckKind::LocalUser { writable } => ProbeQuestion::User { folders: writable.clone() },
         CheckKind::SshKey { field } => ProbeQuestion::SshKey { path: plan.paths.get(field).cloned().unwrap_or_default() },
         CheckKind::Certificate { chain, key, .. } => ProbeQuestion::Certificate { chain: chain.clone(), key: key.clone() },

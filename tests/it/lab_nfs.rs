@@ -123,7 +123,10 @@ fn a_real_server_is_reached_exported_and_written_and_each_fault_said() {
     // Another folder is exported than the one that is asked for.
     node.0.sh("sed -i 's#^nfs_path = .*#nfs_path = \"/srv/nfs\"#' ~/site.toml").expect(0);
     let found = node.check(&[]);
-    assert!(found.iter().any(|one| one.starts_with("nfs.export: warn: ") && one.contains("/srv/nfs is not among the exports")), "{found:#?}");
+    assert!(
+        found.iter().any(|one| one.starts_with("nfs.export: warn: ") && one.contains("/srv/nfs is not among the exports")),
+        "{found:#?}"
+    );
     node.0.sh("sed -i 's#^nfs_path = .*#nfs_path = \"/srv/nfs/mosip\"#' ~/site.toml").expect(0);
     // It cannot be written; then it is not there any more.
     node.root("vm2", "mount -o remount,ro /srv/nfs/mosip").expect(0);
