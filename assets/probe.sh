@@ -1,5 +1,5 @@
 # The machine probe of mosip-setup: POSIX sh, reads only, leaves nothing behind.
-# Set before it: marker (random), use_sudo (1 or 0), paths, modules, settings, names, urls (words), and a function commands() that calls
+# Set before it: marker (random), part (all, or size: nothing but processors, memory and disks), use_sudo (1 or 0), paths, modules, settings, names, urls (words), and a function commands() that calls
 # remote(). No here-documents and no files: it must run where nothing can be written.
 # Every line of an answer is "MARKER KEY=VALUE" or "MARKER KEY|LINE"; whatever else the login shell prints is not ours.
 
@@ -368,6 +368,14 @@ probe() {
   put now "$(date +%s.%N)"
   newline="
 "
+  elevate=no
+  if [ "$part" = size ]; then
+    system_facts
+    disk_facts
+    put facts 1
+    put end 1
+    return
+  fi
   processes=$(cat /proc/[0-9]*/comm 2>/dev/null | sort -u)
   sudo_facts
   system_facts

@@ -34,7 +34,7 @@ if ports != [""] and os.fork() == 0:
                     calls.remove(one)
     os._exit(0)
 waiting = [target.split(":") for target in targets]
-end = time.time() + 3
+end = time.time() + 8
 while waiting and time.time() < end:
     tries, again = {}, []
     for kind, host, port in waiting:

@@ -27,6 +27,16 @@ pub fn marker() -> String {
 /// The whole script for a machine's `sh -s`: parameters, quoted, then the probe.
 #[must_use]
 pub fn script(marker: &str, wants: &MachineWants, use_sudo: bool) -> String {
+    text("all", marker, wants, use_sudo)
+}
+
+/// The same for nothing but processors, memory and disks, without sudo.
+#[must_use]
+pub fn size_script(marker: &str, paths: Vec<String>) -> String {
+    text("size", marker, &MachineWants { paths, ..MachineWants::default() }, false)
+}
+
+fn text(part: &str, marker: &str, wants: &MachineWants, use_sudo: bool) -> String {
     // Paths and modules are lists of words to the script: what is not a plain word is left out rather than quoted wrongly.
     let words = |list: &mut dyn Iterator<Item = &str>| {
         let plain = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@:".contains(c));
@@ -37,8 +47,10 @@ pub fn script(marker: &str, wants: &MachineWants, use_sudo: bool) -> String {
     let settings = words(&mut wants.settings.iter().map(String::as_str));
     let names = words(&mut wants.names.iter().map(String::as_str));
     let urls = words(&mut wants.urls.iter().map(String::as_str));
-    let mut text =
-        format!("marker={marker}; use_sudo={}; paths='{paths}'; modules='{modules}'; settings='{settings}'\n", u8::from(use_sudo));
+    let mut text = format!(
+        "marker={marker}; part={part}; use_sudo={}; paths='{paths}'; modules='{modules}'; settings='{settings}'\n",
+        u8::from(use_sudo)
+    );
     text.push_str(&format!("names='{names}'; urls='{urls}'\ncommands() {{\n:\n"));
     for command in &wants.commands {
         let line = format!("remote {} {} {}\n", command.check, u8::from(command.sudo), shell_quote(&command.command));
@@ -391,6 +403,16 @@ mod tests {
             assert!(facts.hostname.is_some() && facts.multipath.is_some() && facts.iscsi.is_some() && facts.firewalls.is_some());
             assert!(facts.hosts_file.unwrap().iter().any(|line| line.contains("localhost")));
         }
+    }
+
+    #[test]
+    fn the_size_alone_is_told_by_a_part_of_the_script() {
+        let mut child = Command::new("sh").arg("-s").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(size_script("MS", vec!["/nowhere/at/all".into()]).as_bytes()).unwrap();
+        let facts = parse("MS", &child.wait_with_output().unwrap().stdout).unwrap().facts;
+        assert!(facts.processors.unwrap() >= 1 && facts.memory_kib.unwrap() > 1000);
+        assert!(facts.disks["/nowhere/at/all"].size_kib >= facts.disks["/"].free_kib);
+        assert!(facts.listeners.is_none() && facts.resolver.is_none(), "the rest is not asked");
     }
 
     #[test]

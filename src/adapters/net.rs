@@ -31,7 +31,9 @@ const HOSTS_FILE: &str = "/etc/hosts";
 pub async fn addresses(name: &str, expected: Option<IpAddr>, limit: Duration) -> DnsAnswer {
     let hosts_file = std::fs::read_to_string(HOSTS_FILE).map(|text| in_hosts_file(&text, name)).unwrap_or_default();
     match hickory_resolver::system_conf::read_system_conf() {
-        Ok((config, options)) => addresses_from(config, options, views::Outside::default(), hosts_file, name, expected, limit).await,
+        Ok((config, options)) => {
+            addresses_from(config, options, views::Outside::from_environment(), hosts_file, name, expected, limit).await
+        }
         Err(error) => {
             let outcome = DnsOutcome::Failed(format!("/etc/resolv.conf cannot be used: {error}"));
             DnsAnswer { outcome, hosts_file, servers: Vec::new(), alias: None, elsewhere: None, invented: Vec::new() }
@@ -325,7 +327,8 @@ mod tests {
         let mut connection = ConnectionConfig::udp();
         connection.port = port;
         let config = ResolverConfig::from_name_servers(vec![NameServerConfig::new("127.0.0.1".parse().unwrap(), true, vec![connection])]);
-        let answer = addresses_from(config, ResolverOpts::default(), views::Outside::default(), Vec::new(), name, None, SHORT).await;
+        let answer =
+            addresses_from(config, ResolverOpts::default(), views::Outside::from_environment(), Vec::new(), name, None, SHORT).await;
         serving.abort();
         answer.outcome
     }

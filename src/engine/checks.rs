@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::install::check::{CheckKind, CheckSpec, DnsRecord, Finding, Ignores, Target, Verdict};
 use crate::install::facts::{MachineAnswer, TcpAnswer, WayOut, WayOutcome};
 use crate::install::ids::{CheckId, MachineName, PhaseId};
-use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, RemoteCommand, SshLogin, TemplateRequest};
+use crate::install::inquiry::{HttpRequest, LayoutRequest, MachineWants, SshLogin, TemplateRequest};
 use crate::install::judge;
 use crate::install::outside::{ChartsFile, ChartsRequest};
 use crate::install::plan::{Edit, FileContent, Plan, PlanMachine, PlanSource};
@@ -150,11 +150,16 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
             None => active.push(check),
         }
     }
+    let waiting_for = |wait: Wait| active.iter().copied().filter(|check| waits_for(&check.kind) == wait).collect::<Vec<_>>();
     let mut jobs = stream::select_all([
-        side_by_side(local_jobs(plan, &active, probe), PROGRAMS_AT_ONCE),
-        side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
-        side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
+        // What runs no program is there at once, whatever else takes its time.
+        side_by_side(local_jobs(plan, &waiting_for(Wait::Nothing), probe), active.len().max(1)),
+        // The listeners start first: they have the longest conversation.
         side_by_side(paths::jobs(request, &active, probe), 1),
+        side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
+        side_by_side(name_jobs(request, &active, probe), NAMES_AT_ONCE),
+        side_by_side(local_jobs(plan, &waiting_for(Wait::Program), probe), PROGRAMS_AT_ONCE),
+        side_by_side(local_jobs(plan, &waiting_for(Wait::Outside), probe), PROGRAMS_AT_ONCE),
     ]);
     let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
@@ -273,25 +278,15 @@ async fn seen_from_here(together: &[&CheckSpec], here: bool, findings: &mut [Fin
 
 async fn machine_job(asking: Asking<'_>, probe: &dyn Probe) -> (Vec<Finding>, Option<MachineAnswer>) {
     let Asking { plan, machine, checks, together } = asking;
-    let mut wants = MachineWants::default();
-    let mut ports = BTreeSet::new();
-    for check in checks.iter().chain(&together) {
-        match &check.kind {
-            CheckKind::KernelModules { modules } => wants.modules.extend(modules.iter().cloned()),
-            CheckKind::RemoteCommand { command, sudo, .. } => {
-                wants.commands.push(RemoteCommand { check: check.id.clone(), command: command.clone(), sudo: *sudo });
-            }
-            CheckKind::TcpReachable { tcp, .. } => ports.extend(tcp.iter().copied()),
-            CheckKind::KernelSettings { min } => wants.settings.extend(min.keys().cloned()),
-            CheckKind::DnsFromMachines { records } => wants.names.extend(records.iter().map(|record| record.name.clone())),
-            CheckKind::EgressFromMachines { urls } => wants.urls.extend(urls.iter().cloned()),
-            _ => {}
-        }
-    }
-    for list in [&mut wants.modules, &mut wants.settings, &mut wants.names, &mut wants.urls] {
-        list.sort();
-        list.dedup();
-    }
+    let asked = || checks.iter().chain(&together).copied();
+    let wants = MachineWants::of(asked());
+    let ports: BTreeSet<u16> = asked()
+        .flat_map(|check| match &check.kind {
+            CheckKind::TcpReachable { tcp, .. } => tcp.as_slice(),
+            _ => &[],
+        })
+        .copied()
+        .collect();
     let with_session = !together.is_empty() || checks.iter().any(|check| judge::needs_login(&check.kind));
     let session = async {
         if !with_session {
@@ -388,6 +383,25 @@ fn judge_names(answers: Vec<Asked<'_>>) -> Vec<Finding> {
 
 // --- the deployment node ---
 
+/// What a check of the deployment node waits for. Each kind has a queue of its own: who hangs outside holds up no program, and neither
+/// holds up what is merely read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Nothing,
+    Program,
+    Outside,
+}
+
+fn waits_for(kind: &CheckKind) -> Wait {
+    match kind {
+        CheckKind::CidrOverlap { .. } | CheckKind::LocalUser { .. } | CheckKind::SshKey { .. } | CheckKind::Certificate { .. } => {
+            Wait::Nothing
+        }
+        CheckKind::Egress { .. } | CheckKind::Charts { .. } | CheckKind::PullLimit { .. } | CheckKind::Http { .. } => Wait::Outside,
+        _ => Wait::Program,
+    }
+}
+
 fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe) -> Vec<Job<'a>> {
     let elsewhere = |kind: &CheckKind| {
         kind.is_per_machine() || kind.is_across_machines() || kind.is_about_paths() || matches!(kind, CheckKind::Dns { .. })
@@ -445,9 +459,7 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
             };
             ProbeQuestion::Tool { command: command.clone(), arguments }
         }
-        CheckKind::LocalSize { .. } => {
-            ProbeQuestion::Local { wants: MachineWants { paths: vec![checkout_folder(plan)], ..MachineWants::default() } }
-        }
+        CheckKind::LocalSize { .. } => ProbeQuestion::Local { paths: vec![checkout_folder(plan)] },
         CheckKind::LocalUser { writable } => ProbeQuestion::User { folders: writable.clone() },
         CheckKind::SshKey { field } => ProbeQuestion::SshKey { path: plan.paths.get(field).cloned().unwrap_or_default() },
         CheckKind::Certificate { chain, key, .. } => ProbeQuestion::Certificate { chain: chain.clone(), key: key.clone() },

@@ -50,10 +50,10 @@ pub enum ProbeQuestion {
         /// Where; user and key are not used.
         login: SshLogin,
     },
-    /// The same probe on the deployment node, without sudo.
+    /// Processors, memory and disks of the deployment node.
     Local {
-        /// What.
-        wants: MachineWants,
+        /// Paths whose file systems matter.
+        paths: Vec<String>,
     },
     /// The deployment node's user, and whether folders are writable.
     User {

@@ -77,7 +77,7 @@ impl RealProbe {
         match question {
             ProbeQuestion::Machine { login, wants } => self.machine(login, wants).await,
             ProbeQuestion::HostKey { login } => self.host_key(login).await,
-            ProbeQuestion::Local { wants } => self.local(&wants).await,
+            ProbeQuestion::Local { paths } => self.local(paths).await,
             ProbeQuestion::User { folders } => blocking(move || ProbeAnswer::User(user::look(&folders))).await,
             ProbeQuestion::Tool { command, arguments } => ProbeAnswer::Tool(tools::tool(&command, &arguments, self.tool).await),
             ProbeQuestion::SshKey { path } => blocking(move || ProbeAnswer::SshKey(certificates::private_key(Path::new(&path)))).await,
@@ -134,9 +134,9 @@ impl RealProbe {
         .await
     }
 
-    async fn local(&self, wants: &MachineWants) -> ProbeAnswer {
+    async fn local(&self, paths: Vec<String>) -> ProbeAnswer {
         let marker = host::marker();
-        let script = host::script(&marker, wants, false);
+        let script = host::size_script(&marker, paths);
         let argv = ["sh".to_owned(), "-s".to_owned()];
         let request = tools::Request { argv: &argv, dir: None, env: &[], input: script.as_bytes(), timeout: self.tool };
         let result: CommandFacts = tools::run(request).await;

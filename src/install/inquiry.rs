@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{CheckKind, CheckSpec};
 use super::ids::{CheckId, MachineName};
 use super::jump::Jump;
 
@@ -43,6 +44,31 @@ pub struct MachineWants {
     pub urls: Vec<String>,
     /// Commands to run.
     pub commands: Vec<RemoteCommand>,
+}
+
+impl MachineWants {
+    /// What these checks of one machine want, each thing once.
+    #[must_use]
+    pub fn of<'a>(checks: impl IntoIterator<Item = &'a CheckSpec>) -> Self {
+        let mut wants = Self::default();
+        for check in checks {
+            match &check.kind {
+                CheckKind::KernelModules { modules } => wants.modules.extend(modules.iter().cloned()),
+                CheckKind::RemoteCommand { command, sudo, .. } => {
+                    wants.commands.push(RemoteCommand { check: check.id.clone(), command: command.clone(), sudo: *sudo });
+                }
+                CheckKind::KernelSettings { min } => wants.settings.extend(min.keys().cloned()),
+                CheckKind::DnsFromMachines { records } => wants.names.extend(records.iter().map(|record| record.name.clone())),
+                CheckKind::EgressFromMachines { urls } => wants.urls.extend(urls.iter().cloned()),
+                _ => {}
+            }
+        }
+        for list in [&mut wants.modules, &mut wants.settings, &mut wants.names, &mut wants.urls] {
+            list.sort();
+            list.dedup();
+        }
+        wants
+    }
 }
 
 /// A command for a machine.

@@ -11,7 +11,12 @@ read -r outer _ </proc/self/stat
 echo "$outer" >"$dir/hosts/$name.pid"
 exec 5>"$run/ready"
 
-nsenter --net="/proc/$LAB_KEEPER/ns/net" ip link add "h$LAB_INDEX" type veth peer name eth0 netns "/proc/$outer/ns/net"
+if [ -n "${LAB_DELAY:-}" ] && [ "$name" = deployment-node ]; then
+  exec 4< <(exec nsenter --net="/proc/$LAB_KEEPER/ns/net" python3 -B "$(dirname "$0")/delay.py" "h$LAB_INDEX" "/proc/$outer/ns/net" "$LAB_DELAY" 5>&-)
+  IFS= read -r _ <&4
+else
+  nsenter --net="/proc/$LAB_KEEPER/ns/net" ip link add "h$LAB_INDEX" type veth peer name eth0 netns "/proc/$outer/ns/net"
+fi
 nsenter --net="/proc/$LAB_KEEPER/ns/net" ip link set "h$LAB_INDEX" master br0 up
 ip link set lo up
 ip addr add "$address/24" dev eth0

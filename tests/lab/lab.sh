@@ -11,6 +11,7 @@
 # Options: --hosts FILE   lines `name address [disk]`; default: the eleven of the sample site, see `default_hosts`
 #          --bind SRC[:DST]  make a file or folder of this machine visible (read only) on every host; may be repeated
 #          --bind-rw SRC[:DST]  the same, writable, for results
+#          --delay MS   the deployment node is this far away: the round trip from it to every other host, in milliseconds
 #
 # All of it lives in mount, process and network namespaces of its own, under one process. When that process ends, for
 # whatever reason, the kernel takes away hosts, mounts and links. So two labs never meet, not even with the same
@@ -190,6 +191,7 @@ keeper() {
 prepare() {
   local dir=$1
   shift
+  unset LAB_DELAY
   [ "$(id -u)" = 0 ] || die "needs root"
   # Another lab that cleans up may take the folder away between these lines: then once more.
   while :; do
@@ -205,6 +207,7 @@ prepare() {
       --hosts) hosts=$2; shift 2 ;;
       --bind) echo "ro ${2%%:*} ${2#*:}" >>"$dir/binds"; shift 2 ;;
       --bind-rw) echo "rw ${2%%:*} ${2#*:}" >>"$dir/binds"; shift 2 ;;
+      --delay) export LAB_DELAY=$2; shift 2 ;;
       *) die "unknown option $1" ;;
     esac
   done

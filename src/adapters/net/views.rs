@@ -22,16 +22,24 @@ const SERVERS: usize = 3;
 pub(super) struct Outside {
     /// The port of the zone's own servers.
     pub(super) port: u16,
-    /// Public resolvers, where the zone's own servers cannot be found.
+    /// Resolvers of others, where the zone's own servers cannot be found. Only those that the operator names: a name of the site is
+    /// told to nobody else.
     pub(super) public: Vec<SocketAddr>,
 }
 
-impl Default for Outside {
-    fn default() -> Self {
-        // Quad9 and Cloudflare.
-        let public = [[9, 9, 9, 9], [1, 1, 1, 1]].map(|address| SocketAddr::new(IpAddr::from(address), 53));
-        Self { port: 53, public: public.to_vec() }
+/// Where the operator names resolvers of others: addresses with commas between them.
+const PUBLIC_RESOLVERS: &str = "MOSIP_SETUP_PUBLIC_RESOLVERS";
+
+impl Outside {
+    /// The usual port, and the resolvers that the operator's environment names.
+    pub(super) fn from_environment() -> Self {
+        Self { port: 53, public: public(&std::env::var(PUBLIC_RESOLVERS).unwrap_or_default()) }
     }
+}
+
+/// What is no address is left out: asking nobody is what happens without the setting, too.
+fn public(setting: &str) -> Vec<SocketAddr> {
+    setting.split(',').filter_map(|word| word.trim().parse::<IpAddr>().ok()).map(|address| SocketAddr::new(address, 53)).collect()
 }
 
 /// What was found out.

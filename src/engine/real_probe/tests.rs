@@ -319,8 +319,8 @@ async fn something_that_is_no_ssh_server() {
 
 #[tokio::test]
 async fn the_deployment_node_is_asked_with_the_same_script() {
-    let wants = MachineWants { paths: vec!["/nowhere/at/all".into()], ..MachineWants::default() };
-    let ProbeAnswer::Local(facts) = RealProbe::default().ask(ProbeQuestion::Local { wants }).await else { panic!() };
+    let paths = vec!["/nowhere/at/all".into()];
+    let ProbeAnswer::Local(facts) = RealProbe::default().ask(ProbeQuestion::Local { paths }).await else { panic!() };
     assert!(facts.disks.contains_key("/nowhere/at/all") && facts.processors.is_some());
 }
 

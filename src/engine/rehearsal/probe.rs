@@ -128,7 +128,10 @@ impl RehearsalProbe {
                     HostKeyAnswer::Known(key(RECORDED))
                 })
             }
-            ProbeQuestion::Local { wants } => ProbeAnswer::Local(Box::new(complete(&recorded.local, wants))),
+            ProbeQuestion::Local { paths } => {
+                let wants = MachineWants { paths: paths.clone(), ..MachineWants::default() };
+                ProbeAnswer::Local(Box::new(complete(&recorded.local, &wants)))
+            }
             ProbeQuestion::Tool { command, .. } => ProbeAnswer::Tool(match recorded.tools.get(command) {
                 Some(text) => ToolFacts { path: Some(format!("/usr/bin/{command}")), version: Some(said(text)) },
                 None => ToolFacts::default(),

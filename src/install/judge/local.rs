@@ -322,11 +322,15 @@ pub fn command(check: &CheckSpec, result: &CommandFacts) -> Finding {
     // A script that says itself what is wrong needs no quoting.
     if let (Some(code), "sh", false) = (result.exit, argv.first().map_or("", String::as_str), result.stderr.trim().is_empty())
         && code != 0
+        && code != CANNOT_TELL
     {
         return Judgement::new(Judged::Wrong, beginning(&result.stderr), check.title.clone()).finding(check, Target::Local);
     }
     command_result(&check.title, &argv.join(" "), result, stdout.as_deref(), stdout_not.as_deref()).finding(check, Target::Local)
 }
+
+/// The exit code of a command that could not find out what it was to find out, and says why (`EX_TEMPFAIL` of sysexits.h).
+const CANNOT_TELL: i32 = 75;
 
 /// What a command's result means: exit 0, and an output that fits.
 pub(super) fn command_result(title: &str, line: &str, result: &CommandFacts, stdout: Option<&str>, stdout_not: Option<&str>) -> Judgement {
@@ -341,6 +345,7 @@ pub(super) fn command_result(title: &str, line: &str, result: &CommandFacts, std
     let said = beginning(if result.stderr.trim().is_empty() { &result.stdout } else { &result.stderr });
     match result.exit {
         Some(0) => {}
+        Some(CANNOT_TELL) => return Judgement::unknown(said, expected),
         Some(code) => return Judgement::new(Judged::Wrong, format!("`{shown}` exits with {code}: {said}"), expected),
         None => return Judgement::new(Judged::Unknown, format!("`{shown}` was ended by a signal: {said}"), expected),
     }

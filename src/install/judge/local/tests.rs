@@ -134,6 +134,10 @@ fn commands_helm_and_users() {
     assert_eq!(of(ran(0, "vm1 NotReady", "")), "fail: `kubectl get nodes` prints vm1 NotReady");
     assert_eq!(of(ran(0, "", "")), "fail: `kubectl get nodes` prints (nothing)");
     assert_eq!(of(ran(1, "", "no route\nmore")), "fail: `kubectl get nodes` exits with 1: no route");
+    assert_eq!(of(ran(75, "", "nothing here can tell")), "unknown: nothing here can tell");
+    let script = check(json!({"kind": "command", "argv": ["sh", "-c", "x"]}));
+    assert_eq!(said(&command(&script, &ran(75, "", "no client"))), "unknown: no client");
+    assert_eq!(said(&command(&script, &ran(1, "", "wrong"))), "fail: wrong");
     assert!(of(CommandFacts { timed_out: true, ..CommandFacts::default() }).starts_with("unknown"));
     let broken = check(json!({"kind": "command", "argv": ["x"], "stdout": "("}));
     assert!(said(&command(&broken, &ran(0, "", ""))).starts_with("unknown: the profile's pattern"));
