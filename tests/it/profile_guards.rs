@@ -67,6 +67,8 @@ const GUARDS: &[Guard] = &[
     ("images.docker-hub", Level::Warn, &["obs-terraform", "mosip-infra", "mosip-services"], None),
     ("charts.mosip", Level::Fail, &["mosip-services"], None),
     ("charts.bitnami", Level::Fail, &["mosip-services"], None),
+    ("charts.kafka", Level::Fail, &["mosip-services"], None),
+    ("charts.kafka-ui", Level::Fail, &["mosip-services"], None),
     ("charts.clamav", Level::Fail, &["mosip-services"], None),
     ("charts.longhorn", Level::Fail, &["mosip-infra"], None),
     ("charts.monitoring", Level::Fail, &["mosip-infra"], None),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::install::check::{Cause, CheckKind, CheckSpec, Finding, Target};
-use crate::install::facts::{LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, TcpAnswer};
+use crate::install::facts::{CommandFacts, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, TcpAnswer};
 use crate::install::plan::{Plan, PlanMachine};
 
 use super::judgement::{Judged, Judgement, skipped};
@@ -175,6 +175,11 @@ fn sudo_works(facts: &MachineFacts) -> Judgement {
     }
 }
 
+/// What a command printed: on stderr, or else on stdout, where sessions that have one stream alone put it.
+fn said(result: &CommandFacts) -> &str {
+    if result.stderr.trim().is_empty() { &result.stdout } else { &result.stderr }
+}
+
 fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &MachineFacts) -> Judgement {
     match &check.kind {
         CheckKind::Login {} => {
@@ -205,9 +210,9 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
         CheckKind::Virtualization { refuse } => system::virtualization(refuse, facts),
         CheckKind::RoutesFree { networks } => system::routes_free(networks, facts),
         CheckKind::RemoteCommand { stdout, command, .. } => match facts.commands.get(&check.id) {
-            // What a script of the profile has to say is on stderr; its lines alone would be quoting.
-            Some(result) if result.exit.is_some_and(|code| code != 0) && !result.timed_out && !result.stderr.trim().is_empty() => {
-                Judgement::new(Judged::Wrong, super::network::beginning(&result.stderr), check.title.clone())
+            // A script of the profile that fails says why; its own lines would be quoting.
+            Some(result) if result.exit.is_some_and(|code| code != 0) && !result.timed_out && !said(result).trim().is_empty() => {
+                Judgement::new(Judged::Wrong, super::network::beginning(said(result)), check.title.clone())
             }
             Some(result) => super::local::command_result(&check.title, command, result, stdout.as_deref(), None),
             None => Judgement::unknown("the command had not ended when the session's time was up", check.title.clone()),
