@@ -55,6 +55,8 @@ const CASES: &[Case] = &[
     ("machine.distance", &[("ping", "echo 'rtt min/avg/max/mdev = 0.321/0.400/0.512/0.010 ms'")], true, ""),
     ("machine.distance", &[("ping", "echo 'round-trip min/avg/max = 48.2/50.1/52.0 ms'")], false, "48.2 ms to the first server and back"),
     ("machine.distance", &[("ping", "exit 1")], true, ""),
+    // One slow packet is none.
+    ("machine.distance", &[("ping", "echo >>calls; [ $(wc -l <calls) -gt 1 ] && time=0.4 || time=80; echo \"rtt min/avg/max/mdev = $time/$time/$time/0.0 ms\"")], true, ""),
     ("machine.writable", &[("awk", "printf '/dev/sda1 / ext4 rw,relatime 0 0\ntmp /tmp tmpfs rw,noexec 0 0\nhome /home ext4 rw,noexec 0 0\n' | /usr/bin/awk \"$1\"")], true, ""),
     ("machine.writable", &[("awk", "printf '/dev/sda1 / ext4 ro,relatime 0 0\n' | /usr/bin/awk \"$1\"")], false, "/ is mounted read-only"),
     ("machine.writable", &[("awk", "printf '/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /var ext4 rw,nosuid,noexec 0 0\n' | /usr/bin/awk \"$1\"")], false, "/var is mounted noexec"),
