@@ -62,7 +62,9 @@ fn read_chain(path: &Path) -> Result<Vec<X509>, String> {
     let shown = path.display();
     let text = String::from_utf8_lossy(&bytes);
     if !text.contains("-----BEGIN CERTIFICATE-----") {
-        let what = if text.contains("PRIVATE KEY-----") {
+        let what = if text.trim().is_empty() {
+            "is empty"
+        } else if text.contains("PRIVATE KEY-----") {
             "holds a private key instead of certificates"
         } else if text.contains("CERTIFICATE REQUEST-----") {
             "holds a signing request, not the certificate made from it"
@@ -270,7 +272,33 @@ mod tests {
         assert!(problem(&file("text", b"put your certificate here")).contains("no PEM certificate"));
         assert!(problem(&file("cut", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")).contains("cannot be parsed"));
         assert!(problem(&file("swapped", b"-----BEGIN PRIVATE KEY-----\n")).contains("private key instead"));
+        assert!(problem(&file("empty", b"\n")).ends_with("empty is empty"));
+        assert!(problem(&file("many", &b"-----BEGIN CERTIFICATE-----\n".repeat(30_000))).contains("cannot be parsed"));
         assert!(certificate(&key, &key).key_problem.unwrap().contains("no PEM private key"));
+        // A named pipe without a writer would be waited for.
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        let facts = certificate(&pipe, &pipe);
+        assert!(facts.chain_problem.unwrap().contains("not a regular file") && facts.key_problem.unwrap().contains("not a regular file"));
+        assert!(private_key(&pipe).problem.unwrap().contains("not a regular file"));
+    }
+
+    #[test]
+    fn an_expired_intermediate_and_a_chain_whose_issuers_are_swapped_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, private) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        let (root_key, between_key, leaf_key) = (key(), key(), key());
+        let root = made("Root", &root_key, None, 900);
+        let between = made("Between", &between_key, Some((&root, &root_key)), 0);
+        let leaf = made("example.org", &leaf_key, Some((&between, &between_key)), 60);
+        let join = |list: &[&X509]| list.iter().flat_map(|one| one.to_pem().unwrap()).collect::<Vec<u8>>();
+        std::fs::write(&private, leaf_key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+        std::fs::write(&chain, join(&[&leaf, &between, &root])).unwrap();
+        let facts = certificate(&chain, &private);
+        assert_eq!((facts.order_problem, facts.key_matches), (None, Some(true)));
+        assert!(facts.certificates[1].not_after <= facts.looked_at && facts.certificates[0].not_after > facts.looked_at);
+        std::fs::write(&chain, join(&[&leaf, &root, &between])).unwrap();
+        assert!(certificate(&chain, &private).order_problem.unwrap().contains("certificate 2 did not issue certificate 1"));
     }
 
     #[test]

@@ -120,7 +120,11 @@ pub async fn run(args: &CheckArgs, place: &CheckPlace<'_>, probe: &dyn Probe, ou
     let named = args.only.iter().chain(args.ignore.iter().map(|(id, ..)| id)).chain(args.fix.iter().map(|(id, _)| id));
     for id in named.chain(args.count_again.iter().map(|(id, _)| id)) {
         if plan.check(id.as_str()).is_none() {
-            let known: Vec<&str> = plan.checks.iter().map(|check| check.id.as_str()).collect();
+            let all = || plan.checks.iter().map(|check| check.id.as_str());
+            // Those that share a word with it, where there are any: all of them are a page.
+            let words = |text: &str| text.split(['.', '-']).map(str::to_owned).collect::<BTreeSet<_>>();
+            let near: Vec<&str> = all().filter(|known| !words(known).is_disjoint(&words(id.as_str()))).collect();
+            let known: Vec<&str> = if near.is_empty() { all().collect() } else { near };
             return Err(CheckError::Usage(format!("there is no check '{id}' in this plan; there are: {}", known.join(", "))));
         }
     }

@@ -265,15 +265,18 @@ impl Gathering {
 
 /// A name that is as wrong on the deployment node as on machines has a finding there, where that is asked too (`here`).
 async fn seen_from_here(together: &[&CheckSpec], here: bool, findings: &mut [Finding], probe: &dyn Probe) {
-    for finding in findings.iter_mut().filter(|finding| here && matches!(finding.verdict, Verdict::Fail | Verdict::Warn)) {
-        let Some(check) = together.iter().find(|check| check.id == finding.check) else { continue };
-        let CheckKind::DnsFromMachines { records } = &check.kind else { continue };
-        let Some(record) = records.iter().find(|record| finding.target == Target::Name(record.name.clone())) else { continue };
-        let ProbeAnswer::Dns(answer) = probe.ask(ProbeQuestion::Dns { name: record.name.clone(), expected: None }).await else { continue };
+    let wrong = findings.iter_mut().filter(|finding| here && matches!(finding.verdict, Verdict::Fail | Verdict::Warn));
+    // Side by side: a server that is silent takes its time for every name.
+    let asked = wrong.map(|finding| async move {
+        let Some(check) = together.iter().find(|check| check.id == finding.check) else { return };
+        let CheckKind::DnsFromMachines { records } = &check.kind else { return };
+        let Some(record) = records.iter().find(|record| finding.target == Target::Name(record.name.clone())) else { return };
+        let ProbeAnswer::Dns(answer) = probe.ask(ProbeQuestion::Dns { name: record.name.clone(), expected: None }).await else { return };
         if judge::dns(check, record, &answer).verdict != Verdict::Pass {
             *finding = judge::skipped(check, finding.target.clone(), "the deployment node does not see it right either: see that finding");
         }
-    }
+    });
+    futures_util::future::join_all(asked).await;
 }
 
 async fn machine_job(asking: Asking<'_>, probe: &dyn Probe) -> (Vec<Finding>, Option<MachineAnswer>) {
@@ -451,8 +454,8 @@ fn checkout_folder(plan: &Plan) -> String {
 async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Finding {
     let question = match &check.kind {
         CheckKind::CidrOverlap { .. } => return judge::cidr_overlap(check, plan),
-        CheckKind::Tool { command, arguments, pattern, min, exact, below } => {
-            let asks_version = pattern.is_some() || min.is_some() || exact.is_some() || below.is_some();
+        CheckKind::Tool { command, arguments, pattern, min, exact, below, better } => {
+            let asks_version = pattern.is_some() || min.is_some() || exact.is_some() || below.is_some() || better.is_some();
             let arguments = match (asks_version, arguments.is_empty()) {
                 (true, true) => vec!["--version".to_owned()],
                 _ => arguments.clone(),

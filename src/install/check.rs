@@ -237,6 +237,9 @@ pub enum CheckKind {
         /// The first version that is too new.
         #[serde(default)]
         below: Option<String>,
+        /// Older ones will do, and are worth a word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        better: Option<String>,
     },
     /// Processors, memory and free disk of the deployment node.
     LocalSize {
@@ -246,6 +249,9 @@ pub enum CheckKind {
         ram_gib: u32,
         /// Least free disk at the checkout, GiB.
         disk_gib: u32,
+        /// Less memory is worth a word, GiB.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        better_ram_gib: u32,
     },
     /// The deployment node's user: not root, and able to write these folders (created when absent, then removed again).
     LocalUser {
@@ -505,6 +511,11 @@ pub enum CheckKind {
         #[serde(default)]
         stdout: Option<String>,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl CheckKind {

@@ -429,7 +429,9 @@ impl View<'_> {
         let mut node = NodeNeed::default();
         for check in checks {
             match &check.kind {
-                CheckKind::LocalSize { cpu, ram_gib, disk_gib } => (node.cpu, node.ram_gib, node.disk_gib) = (*cpu, *ram_gib, *disk_gib),
+                CheckKind::LocalSize { cpu, ram_gib, disk_gib, .. } => {
+                    (node.cpu, node.ram_gib, node.disk_gib) = (*cpu, *ram_gib, *disk_gib)
+                }
                 CheckKind::Tool { command, min, exact, below, .. } => {
                     let versions = match (exact, min, below) {
                         (Some(exact), ..) => format!("exactly {exact}"),

@@ -133,6 +133,7 @@ pub fn describe(preflight: &Preflight, plan: &Plan, labelled: &mut impl FnMut(&s
     let total = cell.keys.len();
     let (glyph, style) = mark(worst);
     let said = match worst {
+        Colour::Open if total == 1 => "the one path is open".to_owned(),
         Colour::Open => format!("all {total} paths are open"),
         Colour::Pending => format!("{not_open} of {total} paths are not tried yet"),
         _ => format!("{not_open} of {total} paths are not open"),

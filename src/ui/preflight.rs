@@ -201,6 +201,10 @@ impl Preflight {
             for key in shown.into_iter().filter(|key| !machines.contains(&key.1) && !paths::is_path(key)) {
                 let (group, name) = match &key.1 {
                     Target::Local | Target::Machine(_) => (0, title(check)),
+                    // Several checks may look at one name: github.com is on the way to many things.
+                    Target::Name(name) if self.cells.keys().any(|other| other.1 == key.1 && other.0 != key.0) => {
+                        (2, format!("{name}: {}", title(check)))
+                    }
                     Target::Name(name) => (2, name.clone()),
                     Target::Path(path) => (2, path.clone()),
                 };
@@ -296,7 +300,7 @@ pub fn ended(model: &mut Model, round: u32, result: Result<(), Trouble>) -> Vec<
     // What was expected and never came says so by staying open; it does not count as judged.
     preflight.cells.retain(|_, finding| finding.is_some());
     if preflight.cursor.is_none() {
-        preflight.cursor = preflight.list().into_iter().next();
+        preflight.cursor = first(preflight, model.review.plan.as_ref());
     }
     let (green, strangers) = (preflight.is_open(), preflight.strangers());
     if strangers > 0 {
@@ -315,6 +319,19 @@ pub fn ended(model: &mut Model, round: u32, result: Result<(), Trouble>) -> Vec<
         return commands;
     }
     Vec::new()
+}
+
+/// Where the cursor stands at first: on the gravest finding, and where all is green on the first row.
+fn first(preflight: &Preflight, plan: Option<&Plan>) -> Option<(CheckId, Target)> {
+    let gravest = preflight.list().into_iter().next()?;
+    let top = |plan: &Plan| {
+        preflight.rows(plan).into_iter().find_map(|row| match row {
+            Row::Cells { cells, .. } => cells.into_iter().flatten().next(),
+            Row::Group(_) => None,
+        })
+    };
+    let open = preflight.rank(&gravest) < 5 || preflight.layout != Layout::Matrix;
+    if open { Some(gravest) } else { plan.and_then(top).or(Some(gravest)) }
 }
 
 /// The next round of watching, when it is due.
@@ -400,6 +417,10 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
                 Filter::NotGreen => Filter::Blocking,
                 Filter::Blocking => Filter::All,
             };
+            // The detail below is about a row that can be seen.
+            if preflight.cursor.as_ref().is_some_and(|cursor| !preflight.passes(cursor)) {
+                preflight.cursor = first(preflight, model.review.plan.as_ref());
+            }
         }
         Action::Switch => {
             let has_paths = preflight.cells.keys().any(paths::is_path);

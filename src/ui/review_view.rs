@@ -88,7 +88,10 @@ fn entries(review: &Review, plan: &Plan, frame: &mut Frame<'_>, area: Rect) {
     }
     lines.push(Line::default());
     lines.push(Line::from(Span::styled(" Files", theme::heading())));
-    for (number, file) in review.files.iter().enumerate() {
+    let widest = review.files.iter().map(|file| change_mark(file.change).0.len()).max().unwrap_or_default();
+    let paths: Vec<&str> = review.files.iter().map(|file| file.path.as_str()).collect();
+    let names = text::told_apart(&paths, columns.saturating_sub(widest + 5));
+    for (number, (file, name)) in review.files.iter().zip(names).enumerate() {
         let number = number + plan.phases.len();
         if number == review.selected {
             at = lines.len();
@@ -96,10 +99,9 @@ fn entries(review: &Review, plan: &Plan, frame: &mut Frame<'_>, area: Rect) {
         let style = base(number);
         let (word, change) = change_mark(file.change);
         let room = columns.saturating_sub(word.len() + 5);
-        let path = text::cut_middle(&file.path, room);
         lines.push(Line::from(vec![
             Span::styled(if number == review.selected { " ▸ " } else { "   " }, style.patch(theme::accent())),
-            Span::styled(text::fit(&path, room), style),
+            Span::styled(text::fit(&name, room), style),
             Span::styled(format!(" {word} "), style.patch(change)),
         ]));
     }

@@ -47,6 +47,39 @@ pub fn cut_middle(text: &str, columns: usize) -> String {
     cut(&format!("{head}…{tail}"), columns)
 }
 
+/// Paths cut to a width, so that no two look the same: where cutting in the middle takes away what tells two of them apart, that part of
+/// the path is shown instead, with the file's name.
+#[must_use]
+pub fn told_apart(paths: &[&str], columns: usize) -> Vec<String> {
+    let plain: Vec<String> = paths.iter().map(|path| cut_middle(path, columns)).collect();
+    let same = |at: usize| (0..plain.len()).filter(move |&other| other != at);
+    let told = |at: usize| {
+        let twins: Vec<&str> =
+            same(at).filter(|&other| plain[other] == plain[at] && paths[other] != paths[at]).map(|other| paths[other]).collect();
+        if twins.is_empty() {
+            return plain[at].clone();
+        }
+        let parts: Vec<&str> = paths[at].split('/').collect();
+        let differs = |twin: &str, from_end: usize| {
+            let other: Vec<&str> = twin.split('/').collect();
+            other.len().checked_sub(from_end).and_then(|index| other.get(index).copied()) != Some(parts[parts.len() - from_end])
+        };
+        // The last part in which it differs from one of them.
+        let Some(from_end) = (1..=parts.len()).find(|&from_end| twins.iter().any(|twin| differs(twin, from_end))) else {
+            return plain[at].clone();
+        };
+        let (part, name) = (parts[parts.len() - from_end], parts[parts.len() - 1]);
+        if from_end == 1 {
+            return cut_middle(name, columns);
+        }
+        let between = if from_end > 2 { "/…/" } else { "/" };
+        let name = cut(name, columns.saturating_sub(between.chars().count() + 6));
+        let room = columns.saturating_sub(name.width() + between.chars().count());
+        cut(&format!("{}{between}{name}", cut(part, room)), columns)
+    };
+    (0..paths.len()).map(told).collect()
+}
+
 /// A text cut or filled with blanks to exactly a width.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> String {
@@ -332,6 +365,31 @@ mod tests {
         assert_eq!(wrap_line(&Line::from("名前です"), 3).len(), 4);
         assert_eq!(cut("ሰላም ዓለም", 20), "ሰላም ዓለም");
         assert_eq!(cut_middle("/home/ubuntu/mosip/sandbox/site.toml", 20).width(), 20);
+    }
+
+    #[test]
+    fn paths_that_would_look_the_same_show_where_they_differ() {
+        let paths = [
+            "kit/terraform/obs_deployment/terraform.tfvars",
+            "kit/terraform/mosip_deployment/terraform.tfvars",
+            "kit/playbooks/roles/nginx/files/fullchain.pem",
+            "kit/playbooks/roles/nginx_obs/files/fullchain.pem",
+            "kit/inventory/hosts.ini",
+        ];
+        let shown = told_apart(&paths, 24);
+        assert_eq!(
+            shown,
+            [
+                "obs_de…/terraform.tfvars",
+                "mosip_…/terraform.tfvars",
+                "nginx/…/fullchain.pem",
+                "nginx_o…/…/fullchain.pem",
+                "kit/inventory/hosts.ini"
+            ]
+            .map(|text| cut(text, 24))
+        );
+        assert!(shown.iter().all(|text| text.width() <= 24));
+        assert_eq!(told_apart(&paths, 80), paths);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{HOSTS, INSTALLED, Lab, obstacle};
+use crate::lab::{HOSTS, INSTALLED, Lab, NO_INTERNET, obstacle};
 use crate::support::{Done, on_path, skip};
 use crate::terminal::Terminal;
 
@@ -63,6 +63,7 @@ impl Node {
         lab.sh(&script).expect(0);
         let node = Self { lab };
         node.run(&["fetch"]).expect(0);
+        node.run(&["check", "--only", "egress.charts", "--ignore", NO_INTERNET]).expect(0);
         node
     }
 

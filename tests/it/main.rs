@@ -40,6 +40,7 @@ mod machine_laws;
 mod mini_kit;
 mod profile_guards;
 mod profile_mutation;
+mod profile_scripts;
 mod prompts;
 mod rehearse;
 mod rehearse_screen;

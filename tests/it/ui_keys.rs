@@ -198,6 +198,29 @@ fn findings_that_block_hold_the_preflight_until_they_are_ignored_with_a_reason()
 }
 
 #[test]
+fn the_cursor_stands_on_the_gravest_finding_or_on_the_first_row_and_never_on_a_hidden_one() {
+    use mosip_setup::install::check::Verdict;
+    use mosip_setup::ui::preflight::Row;
+    let first = |model: &Model| {
+        let rows = model.preflight.rows(model.review.plan.as_ref().unwrap());
+        rows.into_iter().find_map(|row| match row {
+            Row::Cells { cells, .. } => cells.into_iter().flatten().next(),
+            Row::Group(_) => None,
+        })
+    };
+    let mut model = preflight(100, 30, BAD, true);
+    assert!(model.preflight.finding().is_some_and(|finding| finding.verdict == Verdict::Fail), "{:?}", model.preflight.cursor);
+    // Down to what is green, which the filter hides: it goes back to what is shown.
+    press(&mut model, "End");
+    assert!(model.preflight.finding().is_some_and(|finding| finding.verdict == Verdict::Pass), "{:?}", model.preflight.cursor);
+    press(&mut model, "s");
+    assert!(model.preflight.finding().is_some_and(|finding| finding.verdict == Verdict::Fail), "{:?}", model.preflight.cursor);
+    // All is green but for something that is still to come, in the middle.
+    let model = preflight(100, 30, &[("swap.off", "machine:vm2", Verdict::Skipped, "a phase provides it")], true);
+    assert!(model.preflight.cursor.is_some() && model.preflight.cursor == first(&model), "{:?}", model.preflight.cursor);
+}
+
+#[test]
 fn a_strict_finding_cannot_be_ignored() {
     use mosip_setup::install::check::Verdict;
     let mut model = preflight(100, 30, &[("ssh.login", "machine:vm1", Verdict::Fail, "refused")], true);

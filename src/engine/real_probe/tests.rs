@@ -223,6 +223,63 @@ async fn host_keys_that_changed_are_revoked_or_of_another_type() {
 }
 
 #[tokio::test]
+async fn a_hashed_file_is_read_and_a_key_of_a_type_the_host_no_longer_has_is_a_change() {
+    if !available() {
+        return;
+    }
+    let server = Server::start("");
+    let probe = server.probe();
+    server.record("host");
+    let hosts = server.path("known_hosts");
+    let hash = || assert!(Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&hosts).output().unwrap().status.success());
+    hash();
+    assert!(std::fs::read_to_string(&hosts).unwrap().starts_with("|1|"));
+    assert!(matches!(server.ask(&probe, "user", MachineWants::default()).await, MachineAnswer::Facts(_)));
+    // The machine was set up anew: what it has is not what is recorded, and hashing hides nothing.
+    let user = server.host_key("user");
+    std::fs::write(&hosts, format!("{} {} {}\n", known_hosts::host_name("127.0.0.1", server.port), user.kind, user.base64)).unwrap();
+    hash();
+    assert!(matches!(server.failure(&probe, "user").await.kind, LoginFailureKind::ChangedHostKey { .. }));
+    // Recorded with a type that the host has no key of any more.
+    keygen(&server.path("gone"), "ecdsa", "");
+    std::fs::remove_file(&hosts).unwrap();
+    server.record("gone");
+    let failure = server.failure(&probe, "user").await;
+    let LoginFailureKind::ChangedHostKey { recorded, .. } = &failure.kind else { panic!("{failure:?}") };
+    assert!(recorded[0].contains(&server.host_key("gone").fingerprint), "{failure:?}");
+}
+
+#[tokio::test]
+async fn keys_of_every_type_log_in_and_rsa_with_sha2_alone() {
+    if !available() {
+        return;
+    }
+    let server = Server::start("");
+    let probe = server.probe();
+    server.record("host_rsa");
+    let config = server.path("config");
+    let text = std::fs::read_to_string(&config).unwrap();
+    // No SHA-1 signature on either side, as OpenSSH has it since 8.8.
+    std::fs::write(
+        &config,
+        format!("{text}PubkeyAcceptedAlgorithms rsa-sha2-512,ecdsa-sha2-nistp256\nHostKeyAlgorithms rsa-sha2-512,rsa-sha2-256\n"),
+    )
+    .unwrap();
+    for kind in ["rsa", "ecdsa"] {
+        keygen(&server.path(kind), kind, "");
+        std::fs::copy(server.path(kind).with_extension("pub"), server.path("authorized_keys")).unwrap();
+        assert!(matches!(server.ask(&probe, kind, MachineWants::default()).await, MachineAnswer::Facts(_)), "{kind}");
+        // The same key with a passphrase: said as such, whatever the library calls it.
+        let mut lock = Command::new("ssh-keygen");
+        lock.args(["-q", "-p", "-P", "", "-N", "two words", "-f"]).arg(server.path(kind));
+        assert!(lock.stdout(Stdio::null()).status().unwrap().success());
+        let failure = server.failure(&probe, kind).await;
+        assert_eq!(failure.kind, LoginFailureKind::KeyFile, "{kind}: {}", failure.detail);
+        assert!(failure.detail.contains("passphrase"), "{kind}: {}", failure.detail);
+    }
+}
+
+#[tokio::test]
 async fn keys_that_do_not_open_the_door() {
     if !available() {
         return;

@@ -278,7 +278,9 @@ pub fn one_way_out(checks: &[&CheckSpec], findings: &mut [Finding]) {
     if !same {
         return;
     }
-    let (check, target) = (first.check.clone(), first.target.clone());
+    // The gravest of them carries it, or a warning would hide what is in the way.
+    let gravest = said.iter().rev().max_by_key(|finding| finding.level).unwrap_or(first);
+    let (check, target) = (gravest.check.clone(), gravest.target.clone());
     for finding in findings.iter_mut() {
         let other = (&finding.check, &finding.target) != (&check, &target);
         if let Some(spec) = checks.iter().find(|known| known.id == finding.check).filter(|_| other && out(finding)) {

@@ -20,13 +20,13 @@ fn wrong_kind(check: &CheckSpec) -> Finding {
 /// Judges a tool: found, and of a version that will do.
 #[must_use]
 pub fn tool(check: &CheckSpec, facts: &ToolFacts) -> Finding {
-    let CheckKind::Tool { command, pattern, min, exact, below, .. } = &check.kind else { return wrong_kind(check) };
+    let CheckKind::Tool { command, pattern, min, exact, below, better, .. } = &check.kind else { return wrong_kind(check) };
     let limits = (min.as_deref(), exact.as_deref(), below.as_deref());
     let expected = format!("{command}, {}", versions::wanted(limits.0, limits.1, limits.2));
     let judgement = match (&facts.path, &facts.version) {
         (None, _) => Judgement::new(Judged::Wrong, format!("{command} is not on PATH"), expected),
         (Some(path), None) => Judgement::new(Judged::Right, path.clone(), expected),
-        (Some(path), Some(result)) => tool_version(path, result, pattern.as_deref(), limits, expected),
+        (Some(path), Some(result)) => tool_version(path, result, pattern.as_deref(), limits, better.as_deref(), expected),
     };
     judgement.finding(check, Target::Local)
 }
@@ -36,6 +36,7 @@ fn tool_version(
     result: &CommandFacts,
     pattern: Option<&str>,
     limits: (Option<&str>, Option<&str>, Option<&str>),
+    better: Option<&str>,
     expected: String,
 ) -> Judgement {
     if result.timed_out {
@@ -59,7 +60,12 @@ fn tool_version(
         }
         None => Judgement::unknown(format!("no version in what {path} prints: {}", beginning(&said)), expected),
         Some(version) => match versions::problem(&version, limits.0, limits.1, limits.2) {
-            Ok(()) => Judgement::new(Judged::Right, format!("{version} ({path})"), expected),
+            Ok(()) => match better.map(|better| (better, versions::problem(&version, Some(better), None, None))) {
+                Some((better, Err(Some(_)))) => {
+                    Judgement::new(Judged::Doubtful, format!("{version} ({path})"), format!("{expected}; {better} or newer is better"))
+                }
+                _ => Judgement::new(Judged::Right, format!("{version} ({path})"), expected),
+            },
             Err(Some(problem)) => Judgement::new(Judged::Wrong, format!("{version} {problem} ({path})"), expected),
             Err(None) => Judgement::unknown(format!("'{version}' is no version"), expected),
         },
@@ -69,8 +75,9 @@ fn tool_version(
 /// Judges the deployment node's size. `disk` is the path whose free space counts.
 #[must_use]
 pub fn local_size(check: &CheckSpec, disk: &str, facts: &MachineFacts) -> Finding {
-    let CheckKind::LocalSize { cpu, ram_gib, disk_gib } = &check.kind else { return wrong_kind(check) };
-    let expected = format!("{cpu} processors, {ram_gib} GiB of memory, {disk_gib} GiB free at {disk}");
+    let CheckKind::LocalSize { cpu, ram_gib, disk_gib, better_ram_gib } = &check.kind else { return wrong_kind(check) };
+    let better = if better_ram_gib > ram_gib { format!(" (better {better_ram_gib})") } else { String::new() };
+    let expected = format!("{cpu} processors, {ram_gib} GiB of memory{better}, {disk_gib} GiB free at {disk}");
     let space = facts.disks.get(disk).or_else(|| facts.disks.get("/"));
     let (Some(processors), Some(memory), Some(space)) = (facts.processors, facts.memory_kib, space) else {
         return Judgement::unknown("processors, memory or disk could not be read", expected).finding(check, Target::Local);
@@ -80,7 +87,8 @@ pub fn local_size(check: &CheckSpec, disk: &str, facts: &MachineFacts) -> Findin
         short.push(format!("{processors} processors instead of {cpu}"));
     }
     // Firmware and kernel keep some memory for themselves.
-    if gib(memory) < f64::from(*ram_gib) * 0.92 {
+    let less_than = |wanted: u32| gib(memory) < f64::from(wanted) * 0.92;
+    if less_than(*ram_gib) {
         short.push(format!("{:.1} GiB of memory instead of {ram_gib}", gib(memory)));
     }
     if gib(space.free_kib) < f64::from(*disk_gib) {
@@ -91,7 +99,12 @@ pub fn local_size(check: &CheckSpec, disk: &str, facts: &MachineFacts) -> Findin
     } else {
         short.join("; ")
     };
-    Judgement::when(short.is_empty(), observed, expected).finding(check, Target::Local)
+    let judged = match (short.is_empty(), less_than(*better_ram_gib)) {
+        (false, _) => Judged::Wrong,
+        (true, true) => Judged::Doubtful,
+        (true, false) => Judged::Right,
+    };
+    Judgement::new(judged, observed, expected).finding(check, Target::Local)
 }
 
 /// Judges the deployment node's user.
@@ -171,7 +184,7 @@ pub fn certificate(check: &CheckSpec, facts: &CertificateFacts) -> Finding {
     let mut problems: Vec<String> = Vec::new();
     let mut doubts: Vec<String> = Vec::new();
     problems.extend(facts.chain_problem.clone());
-    problems.extend(facts.key_problem.clone());
+    problems.extend(facts.key_problem.clone().filter(|problem| facts.chain_problem.as_ref() != Some(problem)));
     if facts.key_encrypted {
         problems.push("the key has a passphrase, which nginx cannot type".to_owned());
     }
@@ -188,12 +201,13 @@ pub fn certificate(check: &CheckSpec, facts: &CertificateFacts) -> Finding {
             problems.push(format!("it does not cover {} (it has {have})", missing.join(", ")));
         }
         // The whole chain is as valid as its shortest part.
-        let soonest = facts.certificates.iter().map(|one| one.not_after).min().unwrap_or(leaf.not_after);
-        let left = (soonest - facts.looked_at).div_euclid(DAY);
+        let soonest = facts.certificates.iter().min_by_key(|one| one.not_after).unwrap_or(leaf);
+        let left = (soonest.not_after - facts.looked_at).div_euclid(DAY);
+        let which = if soonest == leaf { "it".to_owned() } else { format!("the certificate of {} in its chain", soonest.subject) };
         if left < 0 {
-            problems.push(format!("it expired {} days ago", -left));
+            problems.push(format!("{which} expired {} days ago", -left));
         } else if left < i64::from(*days) {
-            problems.push(format!("it expires in {left} days"));
+            problems.push(format!("{which} expires in {left} days"));
         }
         if leaf.not_before > facts.looked_at {
             problems.push("it is not valid yet: is this machine's clock right?".to_owned());

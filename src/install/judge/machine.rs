@@ -1,9 +1,10 @@
 //! Checks of one machine, all together, so that one cause gives one finding.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use crate::install::check::{Cause, CheckKind, CheckSpec, Finding, Target};
-use crate::install::facts::{LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, TcpAnswer};
+use crate::install::facts::{CommandFacts, LoginFailure, LoginFailureKind, MachineAnswer, MachineFacts, TcpAnswer};
 use crate::install::plan::{Plan, PlanMachine};
 
 use super::judgement::{Judged, Judgement, skipped};
@@ -50,7 +51,7 @@ pub fn machine(checks: &[&CheckSpec], plan: &Plan, machine: &PlanMachine, seen: 
     let mut findings = Vec::with_capacity(checks.len());
     for (index, check) in checks.iter().enumerate() {
         let judged = if let Some(failure) = failure.filter(|_| carrier == Some(index)) {
-            login_failure(failure).finding(check, target.clone())
+            login_failure(failure, machine.address, &plan.known_hosts).finding(check, target.clone())
         } else if unreachable {
             skipped(check, target.clone(), "machine not reachable")
         } else if let (Some(jump), CheckKind::TcpReachable { tcp, .. }) = (&machine.jump, &check.kind)
@@ -79,12 +80,13 @@ pub fn machine(checks: &[&CheckSpec], plan: &Plan, machine: &PlanMachine, seen: 
     findings
 }
 
-fn login_failure(failure: &LoginFailure) -> Judgement {
+fn login_failure(failure: &LoginFailure, address: Ipv4Addr, known_hosts: &str) -> Judgement {
     let expected = "an SSH login with the site's user and key";
     let (judged, remedy) = match &failure.kind {
-        LoginFailureKind::NotReachable => {
-            (Judged::Wrong, "Check that the machine is up, that the address is right, and that the firewall lets port 22 through.".to_owned())
-        }
+        LoginFailureKind::NotReachable => (
+            Judged::Wrong,
+            "Check that the machine is up, that the address is right, and that the firewall lets port 22 through.".to_owned(),
+        ),
         LoginFailureKind::Timeout => (Judged::Unknown, "Log in by hand and look at the machine's load and its sshd.".to_owned()),
         LoginFailureKind::NotSsh => (Judged::Wrong, "Check that this is the right address and that OpenSSH listens on port 22.".to_owned()),
         LoginFailureKind::UnknownHostKey { fingerprint } => (
@@ -93,13 +95,18 @@ fn login_failure(failure: &LoginFailure) -> Judgement {
         ),
         LoginFailureKind::ChangedHostKey { .. } => (
             Judged::Strict,
-            "Find out why: a machine set up anew has a new key, and so has a machine in the middle. Only then remove the old key from the site's known hosts.".to_owned(),
+            format!(
+                "Find out why: a machine set up anew has a new key, and so has a machine in the middle. Only then forget the old key, and record the new one: `ssh-keygen -R {address} -f {known_hosts}`, then `mosip-setup check --accept-host-keys`."
+            ),
         ),
-        LoginFailureKind::RevokedHostKey { .. } => (Judged::Strict, "Give the machine new host keys; this one must not be used any more.".to_owned()),
-        LoginFailureKind::KeyFile => (Judged::Wrong, "Name a key file without passphrase that its owner alone can read.".to_owned()),
-        LoginFailureKind::Refused => {
-            (Judged::Wrong, "Add the public key to the user's ~/.ssh/authorized_keys (ssh-copy-id does it), or correct the user.".to_owned())
+        LoginFailureKind::RevokedHostKey { .. } => {
+            (Judged::Strict, "Give the machine new host keys; this one must not be used any more.".to_owned())
         }
+        LoginFailureKind::KeyFile => (Judged::Wrong, "Name a key file without passphrase that its owner alone can read.".to_owned()),
+        LoginFailureKind::Refused => (
+            Judged::Wrong,
+            "Add the public key to the user's ~/.ssh/authorized_keys (ssh-copy-id does it), or correct the user.".to_owned(),
+        ),
         LoginFailureKind::Probe => (Judged::Unknown, "Log in by hand and run `sh -c true`; then check again.".to_owned()),
     };
     let judgement = Judgement::new(judged, failure.detail.clone(), expected).remedy(remedy);
@@ -168,6 +175,11 @@ fn sudo_works(facts: &MachineFacts) -> Judgement {
     }
 }
 
+/// What a command printed: on stderr, or else on stdout, where sessions that have one stream alone put it.
+fn said(result: &CommandFacts) -> &str {
+    if result.stderr.trim().is_empty() { &result.stdout } else { &result.stderr }
+}
+
 fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &MachineFacts) -> Judgement {
     match &check.kind {
         CheckKind::Login {} => {
@@ -198,6 +210,10 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
         CheckKind::Virtualization { refuse } => system::virtualization(refuse, facts),
         CheckKind::RoutesFree { networks } => system::routes_free(networks, facts),
         CheckKind::RemoteCommand { stdout, command, .. } => match facts.commands.get(&check.id) {
+            // A script of the profile that fails says why; its own lines would be quoting.
+            Some(result) if result.exit.is_some_and(|code| code != 0) && !result.timed_out && !said(result).trim().is_empty() => {
+                Judgement::new(Judged::Wrong, super::network::beginning(said(result)), check.title.clone())
+            }
             Some(result) => super::local::command_result(&check.title, command, result, stdout.as_deref(), None),
             None => Judgement::unknown("the command had not ended when the session's time was up", check.title.clone()),
         },
@@ -241,7 +257,11 @@ mod tests {
 
     #[test]
     fn host_keys_are_a_cause_that_front_ends_recognise() {
-        let of = |kind: LoginFailureKind| login_failure(&LoginFailure { kind, detail: String::new() }).cause;
+        let judged =
+            |kind: LoginFailureKind| login_failure(&LoginFailure { kind, detail: String::new() }, Ipv4Addr::new(10, 0, 0, 1), "/s/known");
+        let of = |kind: LoginFailureKind| judged(kind).cause;
+        let changed = judged(LoginFailureKind::ChangedHostKey { recorded: Vec::new(), presented: String::new() });
+        assert!(changed.judged == Judged::Strict && changed.remedy.contains("`ssh-keygen -R 10.0.0.1 -f /s/known`"), "{}", changed.remedy);
         assert_eq!(of(LoginFailureKind::UnknownHostKey { fingerprint: String::new() }), Some(Cause::HostKeyUnknown));
         assert_eq!(of(LoginFailureKind::RevokedHostKey { fingerprint: String::new() }), Some(Cause::HostKeyRevoked));
         assert_eq!(of(LoginFailureKind::Refused), None);

@@ -142,8 +142,9 @@ async fn a_way_out_that_is_closed_is_said_once() {
 
 #[tokio::test]
 async fn the_deployment_nodes_way_out_is_one_cause_over_several_checks() {
-    let egress = |id: &str, url: &str| check(id, Level::Warn, json!({"kind": "egress", "urls": [url]}));
-    let plan = plan(vec![egress("tools", "https://a.example.org/"), egress("charts", "https://b.example.org/")], &[]);
+    let egress = |id: &str, level: Level, url: &str| check(id, level, json!({"kind": "egress", "urls": [url]}));
+    let plan =
+        plan(vec![egress("tools", Level::Warn, "https://a.example.org/"), egress("charts", Level::Fail, "https://b.example.org/")], &[]);
     let run = async |closed: fn(&str) -> bool| {
         let probe = recorded(move |question| {
             let ProbeQuestion::WayOut { url } = question else { panic!("{question:?}") };
@@ -153,12 +154,13 @@ async fn the_deployment_nodes_way_out_is_one_cause_over_several_checks() {
         shown(&run_checks(&CheckRequest::preflight(&plan), &probe, None).await)
     };
     assert_eq!(run(|_| false).await, [""; 0]);
-    assert_eq!(run(|url| url.contains("//b")).await, ["charts warn name:b.example.org: no connection"]);
+    assert_eq!(run(|url| url.contains("//b")).await, ["charts fail name:b.example.org: no connection"]);
+    // The gravest says it: a warning would let a run begin that cannot end.
     assert_eq!(
         run(|_| true).await,
         [
-            "tools warn name:a.example.org: no connection",
-            "charts skipped name:b.example.org: nothing gets out at all: see the one finding about it"
+            "tools skipped name:a.example.org: nothing gets out at all: see the one finding about it",
+            "charts fail name:b.example.org: no connection"
         ]
     );
 }

@@ -44,6 +44,12 @@ fn tools_are_judged_by_their_version() {
     assert!(of(Some(ran(0, "hello", ""))).starts_with("unknown: no version in what"));
     assert!(of(Some(ran(1, "", "Traceback"))).starts_with("fail: /usr/bin/ansible-playbook is there and does not run (exit code 1)"));
     assert!(of(Some(CommandFacts { timed_out: true, ..CommandFacts::default() })).starts_with("unknown"));
+    let better = check(json!({"kind": "tool", "command": "ansible-playbook", "min": "2.14", "better": "2.16"}));
+    let of = |version: &str| {
+        let version = Some(ran(0, version, ""));
+        said(&tool(&better, &ToolFacts { path: Some("/a".into()), version }))
+    };
+    assert_eq!([of("2.13.1"), of("2.14.18"), of("2.16.0")], ["fail: 2.13.1 is too old (/a)", "warn: 2.14.18 (/a)", "pass: 2.16.0 (/a)"]);
     let plain = check(json!({"kind": "tool", "command": "istioctl", "exact": "1.22.0"}));
     let facts = ToolFacts { path: Some("/usr/bin/istioctl".into()), version: Some(ran(0, "client version: 1.22.0\n", "")) };
     assert_eq!(said(&tool(&plain, &facts)), "pass: 1.22.0 (/usr/bin/istioctl)");
@@ -83,7 +89,18 @@ fn certificates_are_judged_in_one_finding() {
     };
     assert_eq!(of(&|_| {}), "pass: CN=example.org from CN=R3, 60 days left, 2 certificates");
     assert_eq!(of(&|facts| facts.certificates[0].not_after = 1_000_000 - 1), "fail: it expired 1 days ago");
-    assert_eq!(of(&|facts| facts.certificates[1].not_after = 1_000_000 + 3 * DAY), "fail: it expires in 3 days");
+    assert_eq!(
+        of(&|facts| facts.certificates[1].not_after = 1_000_000 + 3 * DAY),
+        "fail: the certificate of CN=R3 in its chain expires in 3 days"
+    );
+    assert_eq!(
+        of(&|facts| facts.certificates[1].not_after = 1_000_000 - 5 * DAY),
+        "fail: the certificate of CN=R3 in its chain expired 5 days ago"
+    );
+    let both = |facts: &mut CertificateFacts| {
+        *facts = CertificateFacts { chain_problem: Some("no file".into()), key_problem: Some("no file".into()), ..Default::default() };
+    };
+    assert_eq!(of(&both), "fail: no file", "one file that is neither is said once");
     assert_eq!(of(&|facts| facts.names.truncate(1)), "fail: it does not cover *.example.org (it has example.org)");
     assert_eq!(
         of(&|facts| {
