@@ -33,6 +33,7 @@ mod lab_matrix;
 mod lab_paths;
 mod lab_run;
 mod leftover;
+mod logout;
 mod machine;
 mod machine_again;
 mod machine_laws;
