@@ -14,6 +14,7 @@ use crate::adapters::history;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
+use crate::install::plan::Action;
 use crate::run::event::{Decision, Event, Outcome, Progress, Recorded, StopReason};
 use crate::run::expect::History;
 use crate::run::state::State;
@@ -379,6 +380,9 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
         Event::OperatorDecided { decision: Decision::Stop { now }, by } => {
             let running = state.and_then(State::running).and_then(|(step, _)| Some((step, state?.plan.step(step)?)));
             match running {
+                Some((_, planned)) if matches!(planned.action, Action::Ask { .. }) => {
+                    format!("stop     by {by}; nothing runs, and the question stays open")
+                }
                 Some((step, _)) if *now => format!("stop     {step} is killed, says {by}"),
                 Some((step, planned)) => {
                     let grace = seconds(planned.stop_grace_seconds() * 1000);

@@ -1,6 +1,7 @@
 //! The shipped profile on lab hosts with real Ansible and Terraform: engine, runner, and both killed at ten named places, an apply done by hand
 //! in between, and the end compared with an installation that nobody disturbed. Only with --long.
 
+use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -73,9 +74,20 @@ fn strike(node: &Node, engine: &mut std::process::Child, step: &str, victim: Vic
     }
 }
 
-fn spawn(node: &Node, arguments: &[&str]) -> std::process::Child {
-    let argv = node.argv(arguments);
-    Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+/// `run --yes`, and what it says.
+fn spawn(node: &Node) -> (std::process::Child, std::fs::File) {
+    let argv = node.argv(&["run", "--yes"]);
+    let said = tempfile::tempfile().unwrap();
+    let mut command = Command::new(&argv[0]);
+    let output = || said.try_clone().unwrap();
+    (command.args(&argv[1..]).stdin(Stdio::null()).stdout(output()).stderr(output()).spawn().unwrap(), said)
+}
+
+fn end_of(mut said: &std::fs::File) -> String {
+    let mut text = String::new();
+    said.rewind().unwrap();
+    said.read_to_string(&mut text).unwrap();
+    text[text.len().saturating_sub(4000)..].to_owned()
 }
 
 /// Goes on until everything is done or nothing goes on without something unforeseen.
@@ -127,12 +139,15 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
     let node = Node::ready();
     node.run(&["check", "--accept-host-keys"]).expect(0);
     for (step, victim) in PLACES {
-        let mut engine = spawn(&node, &["run", "--yes"]);
+        let (mut engine, said) = spawn(&node);
         if !strike(&node, &mut engine, step, victim) {
             // The import address is wanted before.
+            let code = engine.wait().unwrap().code();
+            assert_eq!(code, Some(4), "before {step}: {}", end_of(&said));
             finish_question(&node);
-            engine = spawn(&node, &["run", "--yes"]);
-            assert!(strike(&node, &mut engine, step, victim), "{step} was not reached: {}", node.status());
+            let said;
+            (engine, said) = spawn(&node);
+            assert!(strike(&node, &mut engine, step, victim), "{step} was not reached: {}", end_of(&said));
         }
         engine.wait().unwrap();
         if step == "obs-terraform/apply" {
