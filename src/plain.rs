@@ -14,6 +14,7 @@ use crate::adapters::history;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
+use crate::install::plan::Action;
 use crate::run::event::{Decision, Event, Outcome, Progress, Recorded, StopReason};
 use crate::run::expect::History;
 use crate::run::state::State;
@@ -28,13 +29,24 @@ pub enum Format {
     Json,
 }
 
+/// What is shown of what has happened before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// Nothing.
+    Nothing,
+    /// Everything.
+    Whole,
+    /// What has happened since this engine, by its process, began.
+    Since(u32),
+}
+
 /// What is shown of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Showing {
     /// As lines or JSON.
     pub format: Format,
-    /// Whether lines begin with what has happened so far; JSON always does.
-    pub history: bool,
+    /// What lines begin with; JSON always has everything.
+    pub past: Past,
     /// Whether a run that stands still is told as it stands. Else a command was sent, and what halted before that was taken in is the past's
     /// business: an adopted step that ended meanwhile.
     pub as_it_stands: bool,
@@ -55,10 +67,16 @@ pub struct Followed {
     pub left: bool,
 }
 
-/// What to do when a run needs somebody.
-pub type OnHalt<'a> = &'a mut (dyn FnMut(&Client, &State, StopReason) -> bool + Send);
+/// Whoever a run that is followed may need.
+pub trait Operator: Send {
+    /// Nothing goes on without somebody. Whether it is followed further: a command was sent, or somebody is expected to send one.
+    fn halted(&mut self, client: &Client, state: &State, reason: StopReason) -> bool;
 
-/// Follows a run until it halts, its engine ends, or `leave` says so. `on_halt` may send a command and return true to go on.
+    /// Something has happened: what was asked may be answered by now.
+    fn heard(&mut self, state: &State);
+}
+
+/// Follows a run until it halts, its engine ends, or `leave` says so: with the reason for which it counts as halted; none: it goes on.
 ///
 /// # Errors
 /// The output cannot be written.
@@ -66,10 +84,11 @@ pub async fn follow(
     client: &mut Client,
     showing: Showing,
     out: &mut (dyn Write + Send),
-    on_halt: OnHalt<'_>,
-    leave: impl Future<Output = ()> + Send,
+    operator: &mut dyn Operator,
+    leave: impl Future<Output = Option<StopReason>> + Send,
 ) -> io::Result<Followed> {
     let mut decided = showing.as_it_stands;
+    let mut past = showing.past;
     let mut live = false;
     let mut logs = Logs::default();
     let mut waits = Waits::default();
@@ -78,8 +97,9 @@ pub async fn follow(
     loop {
         let update = tokio::select! {
             update = client.next() => update,
-            () = &mut leave => {
-                followed.left = true;
+            why = &mut leave => {
+                followed.left = why.is_none();
+                followed.reason = why.unwrap_or(followed.reason);
                 break;
             }
         };
@@ -88,9 +108,16 @@ pub async fn follow(
             Update::Event(recorded) => {
                 decided |= live && matches!(recorded.event, Event::OperatorDecided { .. } | Event::QuestionAnswered { .. });
                 apply(&mut followed.state, &recorded);
+                past = match (past, &recorded.event) {
+                    (Past::Since(engine), Event::EngineStarted { pid, .. }) if *pid == engine => Past::Whole,
+                    _ => past,
+                };
+                if let (Some(state), true) = (&followed.state, live) {
+                    operator.heard(state);
+                }
                 if showing.format == Format::Json {
                     json(&recorded, out)?;
-                } else if live || showing.history {
+                } else if live || past == Past::Whole {
                     if let (Event::StepFinished { step, attempt, .. }, true) = (&recorded.event, live) {
                         logs.copy(step, *attempt, client.log(step, *attempt), out)?;
                     }
@@ -124,7 +151,7 @@ pub async fn follow(
             Update::Halted(_) if !decided => {}
             Update::Halted(reason) => {
                 followed.reason = reason;
-                let goes_on = followed.state.as_ref().is_some_and(|state| on_halt(client, state, reason));
+                let goes_on = followed.state.as_ref().is_some_and(|state| operator.halted(client, state, reason));
                 if !goes_on {
                     break;
                 }
@@ -353,6 +380,9 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
         Event::OperatorDecided { decision: Decision::Stop { now }, by } => {
             let running = state.and_then(State::running).and_then(|(step, _)| Some((step, state?.plan.step(step)?)));
             match running {
+                Some((_, planned)) if matches!(planned.action, Action::Ask { .. }) => {
+                    format!("stop     by {by}; nothing runs, and the question stays open")
+                }
                 Some((step, _)) if *now => format!("stop     {step} is killed, says {by}"),
                 Some((step, planned)) => {
                     let grace = seconds(planned.stop_grace_seconds() * 1000);

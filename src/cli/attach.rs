@@ -12,7 +12,7 @@ use crate::engine::attempt::{Holder, is_locked, read_holder};
 use crate::engine::opening::Opened;
 use crate::engine::setup::Setup;
 use crate::exit::Exit;
-use crate::plain::{self, Format, Showing};
+use crate::plain::{self, Format, Past, Showing};
 use crate::run::event::StopReason;
 use crate::run::machine::Command;
 use crate::run::state::State;
@@ -55,7 +55,7 @@ pub async fn attach(args: &AttachArgs, common: &Common) -> Outcome {
     let format = if common.json { Format::Json } else { Format::Lines };
     if let Some(client) = setup.join(&site)? {
         let opened = Opened { client, joined: true, own: None };
-        return finish(watch(opened, common, None, Showing { format, history: true, as_it_stands: true }).await?);
+        return finish(watch(opened, common, None, Showing { format, past: Past::Whole, as_it_stands: true }).await?);
     }
     let found = setup.last_run(&site)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))?;
     plain::show(&found.events, format, &mut std::io::BufWriter::new(std::io::stdout()))?;
@@ -97,7 +97,7 @@ pub async fn stop(args: &StopArgs, common: &Common) -> Outcome {
     let _ = client.send(Command::Stop { now: args.now });
     let opened = Opened { client, joined: true, own: None };
     let format = if common.json { Format::Json } else { Format::Lines };
-    let followed = watch(opened, common, None, Showing { format, history: false, as_it_stands: false }).await?;
+    let followed = watch(opened, common, None, Showing { format, past: Past::Nothing, as_it_stands: false }).await?;
     let stopped = followed.reason == StopReason::Stopped;
     match finish(followed)? {
         Exit::Stopped if stopped => Ok(Exit::Done),

@@ -1,11 +1,10 @@
 //! What all verbs share.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use color_eyre::Report;
-use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::adapters::paths::{PathError, Paths};
@@ -188,34 +187,6 @@ pub fn print(text: &str) -> Result<(), Report> {
 pub fn note(text: &str) {
     // Nobody is left to tell when stderr is gone.
     drop(writeln!(std::io::stderr(), "{text}"));
-}
-
-/// Asks for a line at the terminal; none where there is no terminal.
-#[must_use]
-pub fn ask(prompt: &str) -> Option<String> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return None;
-    }
-    drop(write!(std::io::stderr(), "{prompt} "));
-    let mut text = String::new();
-    stdin.read_line(&mut text).ok().filter(|length| *length > 0).map(|_| text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// Asks for a secret at the terminal, without showing it; none where there is no terminal.
-#[must_use]
-pub fn ask_secret<T: std::fmt::Display>(field: &T) -> Option<SecretString> {
-    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-    write!(terminal, "{field} (not shown): ").ok()?;
-    let before = rustix::termios::tcgetattr(&terminal).ok()?;
-    let mut hidden = before.clone();
-    hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
-    rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Flush, &hidden).ok()?;
-    let mut line = String::new();
-    let read = terminal.try_clone().ok().and_then(|input| std::io::BufReader::new(input).read_line(&mut line).ok());
-    let _ = rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Flush, &before);
-    drop(writeln!(terminal));
-    read.map(|_| SecretString::from(line.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// A path as an absolute text.

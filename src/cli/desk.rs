@@ -33,8 +33,8 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Reply, RunEntry,
-    ShellRequest, SiteEntry, Told, Trouble,
+    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Renewal, Reply,
+    RunEntry, ShellRequest, SiteEntry, Told, Trouble,
 };
 use crate::ui::log_source;
 
@@ -179,6 +179,9 @@ impl Desk for SetupDesk {
                     Ok(None) => Told::Alone,
                     Err(trouble) => Told::Attached(Err(trouble)),
                 });
+            })),
+            Command::Renew { site } => drop(tokio::task::spawn_blocking(move || {
+                told.tell(Told::Renewed(renewal(&setup, &site).map(Box::new)));
             })),
             Command::OpenRun { site, secrets, new } => drop(tokio::spawn(async move {
                 let opened = open_run(&setup, &site, &secrets, new).await;
@@ -407,15 +410,21 @@ async fn open_run(setup: &Setup, site: &Path, secrets: &BTreeMap<FieldId, Secret
     opened.map_err(|error| setup_trouble(&error))
 }
 
+/// What an engine that lives is told: it has what was asked for when it was started.
+fn renewal(setup: &Setup, site: &Path) -> Result<Renewal, Trouble> {
+    let (project, plan) = project_and_plan(setup, site)?;
+    let secrets = setup.known_secrets(&project, &plan).map_err(|error| setup_trouble(&error))?.exposed();
+    Ok(Renewal { plan, secrets: secrets.into_iter().map(|(field, value)| (field, SecretString::from(value))).collect() })
+}
+
 /// The engine that a site has; none: it has none.
 fn attach(setup: &Setup, site: &Path, renew: bool) -> Result<Option<Client>, Trouble> {
     let project = setup.project(site).map_err(|error| setup_trouble(&error))?;
     let folder = project.state().map_err(|error| trouble(&error))?;
     let client = setup.join(&folder).map_err(|error| trouble(&error))?;
     if let (Some(client), true) = (&client, renew) {
-        let plan = setup.plan(&project).map_err(|error| setup_trouble(&error))?;
-        let secrets = setup.known_secrets(&project, &plan).map_err(|error| setup_trouble(&error))?;
-        let _ = client.renew(plan, secrets.exposed());
+        let Renewal { plan, secrets } = renewal(setup, site)?;
+        let _ = client.renew(plan, secrets.into_iter().map(|(field, value)| (field, value.expose_secret().to_owned())).collect());
     }
     Ok(client)
 }

@@ -1,5 +1,6 @@
 //! The command line: a thin file for each group of verbs.
 
+pub mod asking;
 pub mod attach;
 pub mod check;
 pub mod common;

@@ -7,7 +7,8 @@ use clap::Args;
 use color_eyre::Report;
 use serde_json::json;
 
-use super::common::{Common, Failure, ask_secret, note, print};
+use super::asking::ask_secret;
+use super::common::{Common, Failure, note, print};
 use super::plan::{file_json, word};
 use crate::adapters::files::render::{self, Change, Rendered, Scope, Written};
 use crate::adapters::sources;

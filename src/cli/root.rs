@@ -7,7 +7,8 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 use color_eyre::Report;
 
-use super::common::{self, Common, Failure, Outcome, note};
+use super::asking;
+use super::common::{Common, Failure, Outcome, note};
 use super::{attach, check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
@@ -171,7 +172,7 @@ async fn check_site(args: &check::CheckArgs, common: &Common) -> Outcome {
     if setup.rehearsal.is_some() {
         note("REHEARSAL: these are recorded facts");
     }
-    let ask = |prompt: &str| common::ask(prompt).map(|answer| matches!(answer.trim(), "y" | "Y" | "yes"));
+    let ask = |prompt: &str| asking::ask(prompt).map(|answer| matches!(answer.trim(), "y" | "Y" | "yes"));
     let place = check::CheckPlace {
         plan: &plan,
         ignores: &site.ignores(),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
 
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::common::{Common, Failure, Outcome, ask, ask_secret, note, print};
+use super::asking::{AtTerminal, AutoAnswer, ask, ask_for, ask_secret};
+use super::common::{Common, Failure, Outcome, note, print};
 use crate::adapters::logout;
 use crate::adapters::project::Project;
 use crate::adapters::secrets::Secrets;
@@ -18,10 +19,10 @@ use crate::engine::setup::{Setup, selected};
 use crate::exit::Exit;
 use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::Plan;
-use crate::plain::{self, Followed, Format, Showing};
+use crate::plain::{self, Followed, Format, Past, Showing};
 use crate::run::event::StopReason;
 use crate::run::machine::{Command, Selection};
-use crate::run::question::{Answer, Question};
+use crate::run::question::Answer;
 use crate::run::state::State;
 
 /// Arguments of `run`.
@@ -332,7 +333,7 @@ pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
                 return Err(Failure::usage("a secret does not stand in a command line: leave the value away and type it, or pipe it in"));
             }
             (Some(value), false) => Answer::Text(value.clone()),
-            (None, secret) => match ask_for(question, secret) {
+            (None, _) => match ask_for(question) {
                 Some(text) => Answer::Text(text),
                 None => {
                     let mut text = String::new();
@@ -355,9 +356,6 @@ pub async fn answer(args: &AnswerArgs, common: &Common) -> Outcome {
     finish(follow(opened, common, beforehand(&setup), false).await?)
 }
 
-/// Answers questions in the place of an operator.
-pub type AutoAnswer<'a> = &'a (dyn Fn(&Question) -> Option<Answer> + Sync);
-
 /// Follows a run on stdout until it halts. Questions go to `auto`, else to the terminal, else the run is left waiting. With `as_it_stands`
 /// a run that stands still is not waited for.
 ///
@@ -366,7 +364,9 @@ pub type AutoAnswer<'a> = &'a (dyn Fn(&Question) -> Option<Answer> + Sync);
 /// # Errors
 /// The output is gone.
 pub async fn follow(opened: Opened, common: &Common, auto: Option<AutoAnswer<'_>>, as_it_stands: bool) -> Result<Followed, Failure> {
-    let showing = Showing { format: format(common), history: false, as_it_stands };
+    // What the engine that was started for this has found at its start belongs to what is shown: how a step of an earlier one ended.
+    let past = if opened.joined { Past::Nothing } else { Past::Since(opened.client.engine().pid) };
+    let showing = Showing { format: format(common), past, as_it_stands };
     watch(opened, common, auto, showing).await
 }
 
@@ -381,29 +381,21 @@ fn format(common: &Common) -> Format {
 pub async fn watch(opened: Opened, common: &Common, auto: Option<AutoAnswer<'_>>, showing: Showing) -> Result<Followed, Failure> {
     let Opened { mut client, own, .. } = opened;
     let interactive = std::io::stdin().is_terminal() && !common.json;
-    let mut on_halt = |client: &Client, state: &State, reason: StopReason| {
-        let (StopReason::Waiting, Some(question)) = (reason, state.questions.last()) else { return false };
-        let answer = match auto {
-            Some(auto) => auto(question),
-            None if interactive => tokio::task::block_in_place(|| ask_question(question)),
-            // Who only watches waits for somebody else to answer.
-            None if showing.history => return true,
-            None => None,
-        };
-        let Some(answer) = answer else { return false };
-        client.send(Command::Answer { question: question.id.clone(), answer });
-        true
-    };
+    // Who only watches waits for somebody else to answer.
+    let (mut operator, mut given_up) = AtTerminal::new(auto, interactive, showing.past == Past::Whole);
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
     let signals = if own.is_some() { tokio::spawn(stop_on_signals(client.commander())) } else { tokio::spawn(leave_on_signals(leave)) };
     let leave = async {
-        // Without a sender it is never left.
-        if left.await.is_err() {
-            std::future::pending().await
+        tokio::select! {
+            // Without a sender it is never left.
+            Ok(()) = left => None,
+            Some(()) = given_up.recv() => Some(StopReason::Waiting),
+            else => std::future::pending().await,
         }
     };
     let mut out = std::io::BufWriter::new(std::io::stdout());
-    let followed = plain::follow(&mut client, showing, &mut out, &mut on_halt, leave).await;
+    let followed = plain::follow(&mut client, showing, &mut out, &mut operator, leave).await;
+    drop(operator);
     signals.abort();
     let failed = match own {
         Some(own) => own.end().await,
@@ -447,7 +439,7 @@ async fn leave_on_signals(leave: tokio::sync::oneshot::Sender<()>) -> std::io::R
         _ = interrupt.recv() => {}
     }
     let _ = leave.send(());
-    // Whoever reads an answer from the terminal cannot be woken up.
+    // An output that nobody takes holds up whoever writes to it.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     note(LEFT);
     std::process::exit(Exit::Stopped.code().into())
@@ -459,24 +451,6 @@ const LEFT: &str = "the run goes on in the background. Watch it: mosip-setup att
 /// The answers of a rehearsal that has nobody to ask.
 fn beforehand(setup: &Setup) -> Option<AutoAnswer<'static>> {
     setup.rehearsal.as_ref().filter(|rehearsal| rehearsal.answered).map(|_| &super::rehearse::answer as AutoAnswer<'static>)
-}
-
-fn ask_for(question: &Question, secret: bool) -> Option<String> {
-    if !secret {
-        return ask(&format!("{}:", question.text));
-    }
-    ask_secret(&question.id).map(|value| value.expose_secret().to_owned())
-}
-
-fn ask_question(question: &Question) -> Option<Answer> {
-    let hint = match (question.optional(), question.takes_text()) {
-        (Some(meaning), _) => format!(" (empty: leave it open: {meaning})"),
-        (None, false) => " (yes or no)".to_owned(),
-        (None, true) => String::new(),
-    };
-    note(&format!("{}{hint}", question.text));
-    let text = ask_for(question, question.is_secret())?;
-    Some(if text.trim().is_empty() && question.optional().is_some() { Answer::Open } else { Answer::Text(text) })
 }
 
 /// The exit code of a run that was followed, and a last word about it.

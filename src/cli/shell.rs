@@ -7,7 +7,8 @@ use std::process::Command as Process;
 use clap::Args;
 use color_eyre::Report;
 
-use super::common::{Common, Failure, Outcome, ask};
+use super::asking::ask;
+use super::common::{Common, Failure, Outcome};
 use super::retry::part_of;
 use super::run::{Prepared, prepare, tell};
 use crate::adapters::secrets::Secrets;

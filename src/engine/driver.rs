@@ -185,6 +185,7 @@ impl Driver {
                     if !self.machine.is_working() {
                         let reason = self.mood.halted.unwrap_or(StopReason::Idle);
                         self.record(Event::EngineStopped { reason })?;
+                        self.show();
                     }
                     return Ok(());
                 }
@@ -345,6 +346,7 @@ impl Driver {
             published.working = working;
             published.ending = ending;
             published.halted = halted;
+            published.halted_at = published.bytes;
             published.progress.retain(|step, _| Some(step) == running.as_ref());
         });
     }

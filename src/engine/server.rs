@@ -65,6 +65,8 @@ pub(super) struct Published {
     pub ending: bool,
     /// Counts halts, and the reason of the last; none: it goes on.
     pub halted: Option<(u64, StopReason)>,
+    /// The length of the journal for which that is so.
+    pub halted_at: u64,
     /// Running steps: a count of changes, the attempt, where it stands.
     pub progress: BTreeMap<StepRef, (u64, u32, Progress)>,
     /// The engine has ended, and why where it was not asked to.
@@ -231,6 +233,16 @@ impl Drop for Listening {
     }
 }
 
+/// What is published now. Where more is in the journal than it halted with, that may have set it going again: how it stands is about to be
+/// published, and until then what was told is not taken back by what is old.
+fn seen(published: &mut watch::Receiver<Published>, told: &Published) -> Published {
+    let mut now = published.borrow_and_update().clone();
+    if now.halted_at != now.bytes {
+        now.halted = told.halted;
+    }
+    now
+}
+
 /// Whether this user may talk to an engine of that user.
 fn may(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
@@ -291,7 +303,7 @@ async fn serve(stream: UnixStream, hub: &Hub, number: u64) -> io::Result<()> {
         let mut told = Published::default();
         let mut over = false;
         loop {
-            let now = published.borrow_and_update().clone();
+            let now = seen(&mut published, &told);
             let news = news(&told, &now);
             if !news.is_empty() {
                 write.write_all(&news).await?;
@@ -305,7 +317,7 @@ async fn serve(stream: UnixStream, hub: &Hub, number: u64) -> io::Result<()> {
                 said = answered.recv(), if !over => match said {
                     // What a request led to is told before its answer.
                     Some(Said::Answer(notice)) => {
-                        let now = published.borrow_and_update().clone();
+                        let now = seen(&mut published, &told);
                         let mut lines = self::news(&told, &now);
                         told = now;
                         lines.extend(protocol::line(&notice));
@@ -429,6 +441,23 @@ mod tests {
         assert_eq!(kinds(&news(&now, &later)), ["progress", "halted"], "a second halt for the same reason is news");
         later.ended = Some(None);
         assert_eq!(kinds(&news(&now, &later)), ["progress", "halted", "ended"]);
+    }
+
+    #[test]
+    fn a_halt_is_not_told_behind_what_ended_it() {
+        let halt = Some((1, StopReason::Idle));
+        let (publish, mut published) = watch::channel(Published { bytes: 10, halted: halt, halted_at: 10, ..Published::default() });
+        // A decision is in the journal, and the driver has not said yet what follows from it.
+        publish.send_modify(|published| published.bytes = 20);
+        let nothing = Published::default();
+        let now = seen(&mut published, &nothing);
+        assert_eq!(kinds(&news(&nothing, &now)), ["grown"]);
+        // Nothing followed from it.
+        publish.send_modify(|published| published.halted_at = 20);
+        let later = seen(&mut published, &now);
+        assert_eq!(kinds(&news(&now, &later)), ["halted"]);
+        publish.send_modify(|published| published.bytes = 30);
+        assert_eq!(kinds(&news(&later, &seen(&mut published, &later))), ["grown"], "it was told once");
     }
 
     #[test]

@@ -383,6 +383,13 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             import::read(model, result);
             Vec::new()
         }
+        // With answers, the shell hands them on.
+        Told::Renewed(result) => {
+            if let Err(trouble) = result {
+                model.popups.push(Popup::trouble("The engine cannot be told of the answers", &trouble));
+            }
+            Vec::new()
+        }
         Told::Attached(result) => {
             model.busy = None;
             if let Err(trouble) = result {

@@ -136,6 +136,11 @@ pub enum Command {
         /// Hand over answers and secrets as they are now.
         renew: bool,
     },
+    /// Reads answers and secrets as they are now, for the engine that is watched. Answered by [`Told::Renewed`].
+    Renew {
+        /// The site file.
+        site: PathBuf,
+    },
     /// Sends a command to the engine; the shell does this itself.
     Engine(Box<machine::Command>),
     /// Reads a window of a log. Answered by [`Told::Log`].
@@ -346,6 +351,15 @@ pub struct FetchProgress {
     pub percent: Option<u8>,
 }
 
+/// What an engine is told after answers were edited.
+#[derive(Debug)]
+pub struct Renewal {
+    /// The plan.
+    pub plan: Plan,
+    /// Every secret that is known without asking, by its field.
+    pub secrets: BTreeMap<String, SecretString>,
+}
+
 /// What the screens are told.
 #[derive(Debug)]
 pub enum Told {
@@ -419,6 +433,8 @@ pub enum Told {
     Attached(Result<Client, Trouble>),
     /// The site has no engine to be joined.
     Alone,
+    /// Answers and secrets as they are now; the shell hands them to the engine.
+    Renewed(Result<Box<Renewal>, Trouble>),
     /// Something that must be known before the operator leaves: that the run would end with the login, and what helps.
     Warning(String),
     /// A window of a log.

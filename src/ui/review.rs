@@ -8,7 +8,7 @@ use super::app::{Model, Next, Screen};
 use super::desk::{Command, Trouble};
 use super::keymap::{Action, Context};
 use super::popup::{EntryFor, Popup, Then};
-use super::{preflight, run};
+use super::preflight;
 use crate::install::change::{Change, FileChange};
 use crate::install::field::{Field, FieldKind};
 use crate::install::ids::FieldId;
@@ -91,11 +91,11 @@ pub fn planned(model: &mut Model, result: Result<Box<(Plan, Vec<FileChange>)>, T
             model.screen = Screen::Run;
             if before == plan {
                 model.say("The answers are as they were");
-                return Vec::new();
+            } else {
+                tell_stale(model, &plan);
             }
-            let changed = changed(&before, &plan);
-            tell_stale(model, &plan);
-            vec![run::engine(crate::run::machine::Command::Replan { plan: Box::new(plan), changed })]
+            // A secret that was typed again stands where it stood: the plan does not show it.
+            vec![Command::Renew { site: model.site_path() }]
         }
         (Next::Continue, None) => preflight::enter(model),
         _ => Vec::new(),

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
+use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -223,6 +224,13 @@ fn hear(model: &mut Model, client: &mut Option<Client>, told: Told) -> Vec<Comma
             let folder = joined.run_dir().to_owned();
             *client = Some(joined);
             app::update(model, Msg::Joined(folder))
+        }
+        Told::Renewed(Ok(renewal)) => {
+            if let Some(client) = client {
+                let secrets = renewal.secrets.iter().map(|(field, value)| (field.clone(), value.expose_secret().to_owned()));
+                let _ = client.renew(renewal.plan, secrets.collect());
+            }
+            Vec::new()
         }
         other => app::update(model, Msg::Told(other)),
     }

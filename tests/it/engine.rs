@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::stage::{Hold, PATIENCE, Stage, done, is_alive, signal, wait_for_lock};
 use crate::support::{Done, PROGRAM, skip};
+use crate::terminal::Terminal;
 
 fn piped(mut command: Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -291,4 +292,42 @@ fn a_stale_socket_and_a_stale_lock_are_taken_for_what_they_are() {
     );
     stage.run(&["retry"]).expect(4);
     assert_ne!(stage.engine(), Some(engine));
+}
+
+/// A rehearsal that waits for the import address on a terminal, where lines are shown.
+fn asked_at_a_terminal(stage: &Stage) -> (Terminal, String) {
+    stage.rehearse(&["--fault", "host-down"]).expect(3);
+    let marker = serde_json::json!({ "scratch": stage.scratch(), "speed": 5000.0, "faults": [] });
+    fs::write(stage.state_dir().join("rehearsal.json"), marker.to_string()).unwrap();
+    let state = stage.state_dir().display().to_string();
+    let mut terminal = Terminal::start(Terminal::command(&stage.place, PROGRAM, &["run", "--yes", "--state-dir", &state]), 120, 40);
+    terminal.until_shows("(not shown): ");
+    let question = stage.status()["questions"][0]["id"].as_str().unwrap().to_owned();
+    (terminal, question)
+}
+
+#[test]
+fn a_question_at_a_terminal_is_taken_back_when_another_shell_answers_it() {
+    let stage = Stage::new();
+    let (mut terminal, question) = asked_at_a_terminal(&stage);
+    assert!(terminal.raw.contains(&7), "it rings");
+    terminal.send("half an answer");
+    let address = "https://rancher.sandbox.example.org/v3/import/abcdefghijkl_c-m-abcdefgh.yaml";
+    stage.run_with(&["answer", &question], address).expect(0);
+    let screen = terminal.until("the end of the run, without a key", |screen| screen.contains("complete every phase is done"));
+    assert!(!screen.contains("half an answer"), "{screen}");
+    assert!(terminal.wait_exit().success());
+    let text = String::from_utf8_lossy(&terminal.raw).into_owned();
+    assert!(text.contains(&format!("answered {question} by ")), "{text}");
+}
+
+#[test]
+fn a_question_at_a_terminal_is_left_by_ctrl_c_and_by_the_end_of_input() {
+    for (key, code) in [("<c-c>", 130), ("<c-d>", 4)] {
+        let stage = Stage::new();
+        let (mut terminal, question) = asked_at_a_terminal(&stage);
+        terminal.send(key);
+        assert_eq!(terminal.wait_exit().exit_code(), code, "{key}");
+        assert_eq!(stage.status()["questions"][0]["id"], question.as_str(), "it stays open");
+    }
 }

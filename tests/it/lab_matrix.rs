@@ -1,6 +1,7 @@
 //! The shipped profile on lab hosts with real Ansible and Terraform: engine, runner, and both killed at ten named places, an apply done by hand
 //! in between, and the end compared with an installation that nobody disturbed. Only with --long.
 
+use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,11 @@ enum Victim {
     Both,
 }
 
-/// The places: a step that is at work, and who is killed there.
+/// The places: a step that has begun, and who is killed there.
 const PLACES: [(&str, Victim); 10] = [
     ("tools/checkout", Victim::Engine),
-    ("prepare/kubeconfig-backup", Victim::Both),
-    ("update-nodes/playbook", Victim::Engine),
+    ("prepare/kubeconfig-backup", Victim::Engine),
+    ("update-nodes/playbook", Victim::Both),
     ("wireguard/playbook", Victim::Runner),
     ("wireguard/peer-file", Victim::Engine),
     ("obs-cluster/playbook", Victim::Both),
@@ -40,16 +41,30 @@ fn events(node: &Node) -> Vec<Recorded> {
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Waits until a step is at work; false: the run has ended before.
-fn at_work(node: &Node, engine: &mut std::process::Child, step: &str) -> bool {
+/// Waits until a step has begun and kills there; false: the run has come to its end or to a question before. The waiting is done on the lab
+/// host: some steps are over before a process could be brought there.
+fn strike(node: &Node, engine: &mut std::process::Child, step: &str, victim: Victim) -> bool {
     let deadline = Instant::now() + Duration::from_secs(900);
     let folder = step.replacen('/', ".", 1);
+    let runner = format!("runner=$(sed -n '/steps.{folder}.[0-9]/s/.*\"pid\":\\([0-9]*\\).*/\\1/p' runner.lock); [ -n \"$runner\" ]");
+    let (ready, targets) = match victim {
+        Victim::Engine => ("true".to_owned(), "$engine"),
+        Victim::Runner => (runner, "$runner"),
+        // Last the runner: a living engine would have seen it go.
+        Victim::Both => (runner, "$engine $runner"),
+    };
+    let script = format!(
+        "cd {STATE} 2>/dev/null || exit 3\n\
+         for i in $(seq 200); do\n\
+           if grep -qs '\"kind\":\"step_started\",\"step\":\"{step}\"' runs/*/journal.jsonl && {ready}; then\n\
+             engine=$(sed -n 's/.*\"pid\":\\([0-9]*\\).*/\\1/p' site.lock); kill -9 {targets} 2>/dev/null; exit 0\n\
+           fi\n\
+           sleep 0.02\n\
+         done\n\
+         exit 3"
+    );
     loop {
-        // The runner has begun when its log says which command it runs.
-        let begun = node.lab.sh(&format!(
-            "grep -qs '^\\$ ' {STATE}/runs/*/steps/{folder}/*/output.log && ! ls {STATE}/runs/*/steps/{folder}/*/exit.json 2>/dev/null"
-        ));
-        if begun.code == 0 {
+        if node.lab.sh(&script).code == 0 {
             return true;
         }
         if engine.try_wait().unwrap().is_some() {
@@ -59,19 +74,20 @@ fn at_work(node: &Node, engine: &mut std::process::Child, step: &str) -> bool {
     }
 }
 
-fn kill(node: &Node, victim: Victim) {
-    let pid = |lock: &str| format!("$(sed -n 's/.*\"pid\":\\([0-9]*\\).*/\\1/p' {STATE}/{lock})");
-    let line = match victim {
-        Victim::Engine => format!("kill -9 {}", pid("site.lock")),
-        Victim::Runner => format!("kill -9 {}", pid("runner.lock")),
-        Victim::Both => format!("kill -9 {}; kill -9 {}", pid("site.lock"), pid("runner.lock")),
-    };
-    node.lab.sh(&line);
+/// `run --yes`, and what it says.
+fn spawn(node: &Node) -> (std::process::Child, std::fs::File) {
+    let argv = node.argv(&["run", "--yes"]);
+    let said = tempfile::tempfile().unwrap();
+    let mut command = Command::new(&argv[0]);
+    let output = || said.try_clone().unwrap();
+    (command.args(&argv[1..]).stdin(Stdio::null()).stdout(output()).stderr(output()).spawn().unwrap(), said)
 }
 
-fn spawn(node: &Node, arguments: &[&str]) -> std::process::Child {
-    let argv = node.argv(arguments);
-    Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+fn end_of(mut said: &std::fs::File) -> String {
+    let mut text = String::new();
+    said.rewind().unwrap();
+    said.read_to_string(&mut text).unwrap();
+    text[text.len().saturating_sub(4000)..].to_owned()
 }
 
 /// Goes on until everything is done or nothing goes on without something unforeseen.
@@ -116,25 +132,24 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
     let wanted = {
         let node = Node::ready();
         node.run(&["check", "--accept-host-keys"]).expect(0);
+        node.run(&["run", "--yes"]).expect(4);
         finish(&node);
         end_state(&node)
     };
     let node = Node::ready();
     node.run(&["check", "--accept-host-keys"]).expect(0);
-    let mut reached = 0;
     for (step, victim) in PLACES {
-        let mut engine = spawn(&node, &["run", "--yes"]);
-        if !at_work(&node, &mut engine, step) {
+        let (mut engine, said) = spawn(&node);
+        if !strike(&node, &mut engine, step, victim) {
             // The import address is wanted before.
+            let code = engine.wait().unwrap().code();
+            assert_eq!(code, Some(4), "before {step}: {}", end_of(&said));
             finish_question(&node);
-            engine = spawn(&node, &["run", "--yes"]);
-            if !at_work(&node, &mut engine, step) {
-                continue;
-            }
+            let said;
+            (engine, said) = spawn(&node);
+            assert!(strike(&node, &mut engine, step, victim), "{step} was not reached: {}", end_of(&said));
         }
-        kill(&node, victim);
         engine.wait().unwrap();
-        reached += 1;
         if step == "obs-terraform/apply" {
             // Somebody finishes it by hand, with the commands that the guides have; what still runs is waited for.
             let by_hand = "while ! flock -n ~/.local/state/mosip-setup/sites/lab-0001/runner.lock true; do sleep 0.5; done\n\
@@ -143,7 +158,6 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
         }
     }
     finish(&node);
-    assert!(reached >= 8, "{reached} of {} places were reached", PLACES.len());
     assert_eq!(end_state(&node), wanted);
     let events = events(&node);
     let state: State = fold(&events).unwrap();
@@ -159,7 +173,7 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
             let victim = PLACES.iter().find(|(step, _)| *step == reference.to_string()).map(|(_, victim)| *victim);
             let interrupted = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Interrupted { .. })).count();
             let most = usize::from(matches!(victim, Some(Victim::Runner | Victim::Both)));
-            assert!(interrupted <= most, "{reference}: {outcomes:?}");
+            assert_eq!(interrupted, most, "{reference}: {outcomes:?}");
             assert!(outcomes.iter().filter(|outcome| outcome.is_success()).count() <= 1, "{reference}: {outcomes:?}");
         }
     }
@@ -183,6 +197,6 @@ fn finish_question(node: &Node) {
         assert!(reached, "the answer was not taken");
         child.kill().unwrap();
         child.wait().unwrap();
-        kill(node, Victim::Engine);
+        node.lab.sh(&format!("kill -9 $(sed -n 's/.*\"pid\":\\([0-9]*\\).*/\\1/p' {STATE}/site.lock)"));
     }
 }

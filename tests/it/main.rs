@@ -34,6 +34,7 @@ mod lab_nfs;
 mod lab_paths;
 mod lab_run;
 mod leftover;
+mod logout;
 mod machine;
 mod machine_again;
 mod machine_laws;
