@@ -115,7 +115,7 @@ fn machines_are_prepared_and_both_nginx_installed_by_the_published_playbooks_and
         skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
     };
     if let Some((what, reason)) = cannot() {
-        skip!(what, "{reason}");
+        skip!(what, reason);
     }
     let Ok(nginx) = std::env::var("MOSIP_SETUP_NGINX") else {
         skip!("nginx", "the system's own packages of nginx are not at hand (MOSIP_SETUP_NGINX)");
