@@ -393,6 +393,28 @@ fn without_dns_the_clusters_learn_the_names_and_no_certificate_is_called_valid()
     assert!(names.contains("DNS:sandbox.example.org, DNS:*.sandbox.example.org"), "{names}");
 }
 
+/// `keycloak_init.sh` runs `eval` on what it is told, and hands it on unquoted.
+#[test]
+fn what_a_script_evaluates_can_hold_no_shell_text() {
+    let profile = profiles::load("v3-onprem").unwrap();
+    let step = &profile.phases.iter().find(|phase| phase.id == *"keycloak-init").unwrap().steps[0];
+    let mut seen = 0;
+    for prompt in &step.prompts {
+        let Some(name) = prompt.answer.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { continue };
+        let field = profile.field(name.strip_prefix("secret.").unwrap_or(name)).unwrap();
+        let Some(pattern) = &field.pattern else {
+            assert!(!field.values.is_empty() || name == "iam_smtp_port", "{name} takes anything");
+            continue;
+        };
+        let pattern = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
+        for hostile in ["a;id", "a$HOME", "a b", "a'b", "a\"b", "a`id`", "a\\b", "a|b", "a&b", "a,b", "a\nb"] {
+            assert!(!pattern.is_match(hostile), "{name} takes {hostile:?}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen}");
+}
+
 fn edit(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "{}", path.display());
