@@ -15,7 +15,7 @@ use super::interpolate::Values;
 use super::jump::Jump;
 use super::named;
 use super::plan::{Action, Edit, FileContent, Plan, PlanFile, PlanMachine, PlanPhase, PlanSource, PlanStep};
-use super::profile::{AnsibleSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, WriteSpec};
+use super::profile::{AnsibleSpec, Phase, Profile, Prompt, SshSpec, Step, StepKind, Terminal, WriteSpec};
 use super::site::{KeyProblem, Machine, Site};
 
 pub use super::command_words::{shell_quote, ssh_options};
@@ -338,7 +338,7 @@ impl Planner<'_> {
                 let action = Action::Terraform { var_files: spec.var_files.clone(), resources: spec.resources };
                 (action, format!("Terraform in {}", dir.unwrap_or_default()))
             }
-            StepKind::Ssh(spec) => (self.ssh(key, spec), format!("Command on machines with role {}", spec.role)),
+            StepKind::Ssh(spec) => (self.ssh(key, spec, step.terminal), format!("Command on machines with role {}", spec.role)),
             StepKind::Write(WriteSpec::All(_)) => {
                 (Action::Write { paths: files.iter().map(|file| file.path.clone()).collect() }, "Write the site's files".into())
             }
@@ -401,7 +401,7 @@ impl Planner<'_> {
         Action::Ansible { argv, inventory, tasks: spec.tasks.map(|tasks| tasks + each), model, limit_retry: spec.limit_retry }
     }
 
-    fn ssh(&mut self, key: &str, spec: &SshSpec) -> Action {
+    fn ssh(&mut self, key: &str, spec: &SshSpec, terminal: Terminal) -> Action {
         let machines: Vec<Machine> = self.site.with_role(spec.role.as_str()).cloned().collect();
         let mut commands = Vec::new();
         for machine in &machines {
@@ -410,6 +410,10 @@ impl Planner<'_> {
             let command = if spec.sudo { format!("sudo -n sh -c {}", shell_quote(&command)) } else { command };
             let mut argv = vec!["ssh".to_owned()];
             argv.extend(ssh_options(&self.place.known_hosts));
+            if terminal == Terminal::Pty {
+                // A terminal on the machine too, or a script there would not show what it asks.
+                argv.push("-tt".to_owned());
+            }
             if let Some(jump) = &planned.jump {
                 argv.extend(["-o".to_owned(), format!("ProxyCommand={}", jump.proxy_command(&self.place.known_hosts))]);
             }

@@ -4,8 +4,10 @@ use mosip_setup::adapters::profiles::load;
 use mosip_setup::install::check::{CheckKind, Level};
 use mosip_setup::install::profile::Profile;
 
+use crate::profile_guards_v3::{NOT_WITHOUT_DNS, ONPREM, WITHOUT_DNS};
+
 /// A check, its level, the phases it guards (none: the run as a whole), the phase that provides the thing.
-type Guard = (&'static str, Level, &'static [&'static str], Option<&'static str>);
+pub type Guard = (&'static str, Level, &'static [&'static str], Option<&'static str>);
 
 #[rustfmt::skip]
 const GUARDS: &[Guard] = &[
@@ -147,6 +149,13 @@ const GUARDS: &[Guard] = &[
     ("gate.pod-dns", Level::Fail, &["mosip-services"], Some("istio")),
 ];
 
+/// Each shipped profile and what its checks guard.
+fn tables() -> Vec<(&'static str, Vec<Guard>)> {
+    let replaced = |id: &str| NOT_WITHOUT_DNS.contains(&id) || WITHOUT_DNS.iter().any(|(check, ..)| *check == id);
+    let without_dns = ONPREM.iter().filter(|(id, ..)| !replaced(id)).chain(WITHOUT_DNS).copied().collect();
+    vec![("turing-rke2", GUARDS.to_vec()), ("v3-onprem", ONPREM.to_vec()), ("v3-onprem-nodns", without_dns)]
+}
+
 fn holds(profile: &Profile, (check, level, guards, provider): &Guard) -> bool {
     profile.check(check).is_some_and(|check| {
         !check.on_demand
@@ -160,48 +169,64 @@ fn holds(profile: &Profile, (check, level, guards, provider): &Guard) -> bool {
 
 #[test]
 fn every_check_of_the_preflight_guards_what_it_should() {
-    let profile = load("turing-rke2").unwrap();
-    let broken: Vec<&str> = GUARDS.iter().filter(|guard| !holds(&profile, guard)).map(|(check, ..)| *check).collect();
-    assert_eq!(broken, [""; 0]);
-    let unlisted: Vec<&str> = profile
-        .checks
-        .iter()
-        .filter(|check| !check.on_demand)
-        .map(|check| check.id.as_str())
-        .filter(|id| !GUARDS.iter().any(|(check, ..)| check == id))
-        .collect();
-    assert_eq!(unlisted, [""; 0], "say here what they guard");
+    for (name, guards) in tables() {
+        let profile = load(name).unwrap();
+        let broken: Vec<&str> = guards.iter().filter(|guard| !holds(&profile, guard)).map(|(check, ..)| *check).collect();
+        assert_eq!(broken, [""; 0], "{name}");
+        let unlisted: Vec<&str> = profile
+            .checks
+            .iter()
+            .filter(|check| !check.on_demand)
+            .map(|check| check.id.as_str())
+            .filter(|id| !guards.iter().any(|(check, ..)| check == id))
+            .collect();
+        assert_eq!(unlisted, [""; 0], "{name}: say here what they guard");
+    }
 }
 
 /// Each of these changes is noticed, for each check: it is gone, guards nothing, guards less, matters less, is judged too early.
 #[test]
 fn a_guard_that_is_lost_is_noticed() {
-    let shipped = load("turing-rke2").unwrap();
-    for guard in GUARDS {
-        let (id, level, guards, provider) = guard;
-        let noticed = |change: &dyn Fn(&mut Profile, usize)| {
-            let mut profile = shipped.clone();
-            let at = profile.checks.iter().position(|check| check.id == *id).unwrap();
-            change(&mut profile, at);
-            assert!(!holds(&profile, guard), "{id}");
-        };
-        noticed(&|profile, at| drop(profile.checks.remove(at)));
-        noticed(&|profile, at| profile.checks[at].on_demand = true);
-        if *level > Level::Warn {
-            noticed(&|profile, at| profile.checks[at].level = Level::Warn);
-        }
-        if !guards.is_empty() {
-            noticed(&|profile, at| drop(profile.checks[at].guards.pop()));
-        }
-        if provider.is_some() {
-            noticed(&|profile, at| profile.checks[at].provided_by = None);
-        }
+    for (name, table) in tables() {
+        let shipped = load(name).unwrap();
+        table.iter().for_each(|guard| each_change_is_noticed(&shipped, guard));
+    }
+}
+
+fn each_change_is_noticed(shipped: &Profile, guard: &Guard) {
+    let (id, level, guards, provider) = guard;
+    let noticed = |change: &dyn Fn(&mut Profile, usize)| {
+        let mut profile = shipped.clone();
+        let at = profile.checks.iter().position(|check| check.id == *id).unwrap();
+        change(&mut profile, at);
+        assert!(!holds(&profile, guard), "{id}");
+    };
+    noticed(&|profile, at| drop(profile.checks.remove(at)));
+    noticed(&|profile, at| profile.checks[at].on_demand = true);
+    if *level > Level::Warn {
+        noticed(&|profile, at| profile.checks[at].level = Level::Warn);
+    }
+    if !guards.is_empty() {
+        noticed(&|profile, at| drop(profile.checks[at].guards.pop()));
+    }
+    if provider.is_some() {
+        noticed(&|profile, at| profile.checks[at].provided_by = None);
     }
 }
 
 #[test]
 fn a_first_run_is_not_stopped_by_what_a_phase_brings_nor_a_later_one_by_what_a_phase_has_brought() {
+    for (name, _) in tables() {
+        brought_in_order(&load(name).unwrap());
+    }
     let profile = load("turing-rke2").unwrap();
+    let bastion = profile.check("ports.free.bastion").unwrap();
+    assert!(
+        matches!(&bastion.kind, CheckKind::PortsFree { udp, udp_fields, .. } if udp.is_empty() && udp_fields.iter().any(|field| field == "wireguard_port"))
+    );
+}
+
+fn brought_in_order(profile: &Profile) {
     let place = |phase: &str| profile.phases.iter().position(|known| known.id == *phase).unwrap_or_else(|| panic!("no phase {phase}"));
     for check in profile.checks.iter().filter(|check| !check.on_demand) {
         if let Some(provider) = &check.provided_by {
@@ -214,8 +239,4 @@ fn a_first_run_is_not_stopped_by_what_a_phase_brings_nor_a_later_one_by_what_a_p
             assert_eq!(check.guards.len(), 1, "{}", check.id);
         }
     }
-    let bastion = profile.check("ports.free.bastion").unwrap();
-    assert!(
-        matches!(&bastion.kind, CheckKind::PortsFree { udp, udp_fields, .. } if udp.is_empty() && udp_fields.iter().any(|field| field == "wireguard_port"))
-    );
 }

@@ -137,6 +137,17 @@ fn what_works_or_draws_progress_is_not_asked_about() {
 }
 
 #[test]
+fn a_script_that_kills_its_parent_kills_a_shell_and_not_the_runner() {
+    let script = "bash -c 'read -r -p \"Ready? (Y/n) \" a; [ \"$a\" = Y ] || kill -9 $PPID; echo installed'; exit $?";
+    let attempt = on_terminal(script);
+    let runner = attempt.start();
+    answer(&attempt, 1, "y");
+    let ended = attempt.end(runner);
+    assert!(matches!(&ended.outcome, Outcome::Failed(_)), "{:?}", ended.outcome);
+    assert!(attempt.spec.dir.join("exit.json").exists(), "the runner has written down how it ended");
+}
+
+#[test]
 fn a_declared_prompt_is_the_whole_line_and_nothing_else() {
     let script = "read -r -p 'Delete everything? Continue (y/n) ' a; echo \"a=$a\"; read -r -p 'Continue (y/n) ' b; echo \"b=$b\"; exit 0";
     let attempt = scripted(script).on_terminal(&[("Continue (y/n)", "y", 1)]);

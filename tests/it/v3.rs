@@ -80,7 +80,7 @@ public_address = "192.0.2.10"
 [secret]
 "#;
 
-fn clones() -> Option<Vec<PathBuf>> {
+pub fn clones() -> Option<Vec<PathBuf>> {
     let value = std::env::var("MOSIP_SETUP_V3").ok()?;
     Some(value.lines().map(PathBuf::from).collect())
 }
@@ -296,7 +296,12 @@ fn what_the_scripts_received_reached_the_cluster(bench: &Bench) {
     }
     // Not one call went to a cluster that nobody named.
     let asks = |line: &&String| line.starts_with("helm [") || line.starts_with("kubectl [");
-    let named = |line: &&String| line.contains("[sandbox_config]") || line.contains("[sandbox_obs_config]") || line.contains(" repo ");
+    let named = |line: &&String| {
+        line.contains("[sandbox_config]")
+            || line.contains("[sandbox_obs_config]")
+            || line.contains("--kubeconfig ")
+            || line.contains(" repo ")
+    };
     let lost: BTreeSet<&String> = calls.iter().filter(asks).filter(|line| !named(line)).collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
@@ -388,6 +393,28 @@ fn without_dns_the_clusters_learn_the_names_and_no_certificate_is_called_valid()
     assert!(names.contains("DNS:sandbox.example.org, DNS:*.sandbox.example.org"), "{names}");
 }
 
+/// `keycloak_init.sh` runs `eval` on what it is told, and hands it on unquoted.
+#[test]
+fn what_a_script_evaluates_can_hold_no_shell_text() {
+    let profile = profiles::load("v3-onprem").unwrap();
+    let step = &profile.phases.iter().find(|phase| phase.id == *"keycloak-init").unwrap().steps[0];
+    let mut seen = 0;
+    for prompt in &step.prompts {
+        let Some(name) = prompt.answer.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else { continue };
+        let field = profile.field(name.strip_prefix("secret.").unwrap_or(name)).unwrap();
+        let Some(pattern) = &field.pattern else {
+            assert!(!field.values.is_empty() || name == "iam_smtp_port", "{name} takes anything");
+            continue;
+        };
+        let pattern = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
+        for hostile in ["a;id", "a$HOME", "a b", "a'b", "a\"b", "a`id`", "a\\b", "a|b", "a&b", "a,b", "a\nb"] {
+            assert!(!pattern.is_match(hostile), "{name} takes {hostile:?}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen}");
+}
+
 fn edit(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "{}", path.display());
@@ -399,17 +426,19 @@ fn a_changed_script_and_a_foreign_cluster_are_refused_before_anything_is_typed_o
     let Some(clones) = clones() else {
         skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
     };
-    let mut bench = Bench::new(&clones, "v3-onprem");
-    bench.place.set("V3_SERVER", "10.99.0.1");
+    let bench = Bench::new(&clones, "v3-onprem");
+    // The engine lives on between these commands, so that a variable of a later one would not reach it.
+    let cluster = |what: &str, value: &str| fs::write(bench.place.path("calls").join(what), value).unwrap();
+    cluster("server", "10.99.0.1");
     let failed = bench.run(&["run", "--yes", "--to", "postgres-init"]).expect(1);
     assert!(failed.out.contains("10.99.0.1") && failed.out.contains("none of the site's servers"), "{}", failed.out);
-    bench.place.set("V3_SERVER", "10.20.20.41");
-    bench.place.set("V3_NODES", "10.20.20.41 10.99.0.2");
+    cluster("server", "10.20.20.41");
+    cluster("nodes", "10.20.20.41 10.99.0.2");
     let failed = bench.run(&["retry"]).expect(1);
     assert!(failed.out.contains("10.99.0.2"), "{}", failed.out);
     let applied = |line: &String| line.contains("[sandbox_config]") && (line.contains(" apply ") || line.contains(" install "));
     assert!(!bench.calls().iter().any(applied), "{}", listed(&bench.calls()));
-    bench.place.set("V3_NODES", "10.20.20.41");
+    cluster("nodes", "10.20.20.41");
     let script = bench.checkout("mosip-infra/deployment/v3/external/postgres/init_db.sh");
     edit(&script, "Are you sure?(Y/n)", "Really?(Y/n)");
     let failed = bench.run(&["retry"]).expect(1);

@@ -11,12 +11,13 @@ const STAND_IN: &str = include_str!("../../../assets/rehearsal/v3/stand-in.sh");
 pub const SOURCES: &[&str] = &["k8s-infra", "mosip-infra"];
 
 /// The programs that are stood in for.
-const PROGRAMS: &[&str] = &["helm", "kubectl", "ansible-playbook"];
+const PROGRAMS: &[&str] = &["helm", "kubectl", "ansible-playbook", "ssh"];
 
-/// Whether a program that a step calls itself is stood in for. Playbooks are told from their files instead.
+/// Whether a program that a step calls itself is stood in for. Playbooks are told from their files instead, and only what asks on a machine is
+/// run here.
 #[must_use]
 pub fn is_stood_in_for(program: &str) -> bool {
-    PROGRAMS.contains(&program) && program != "ansible-playbook"
+    PROGRAMS.contains(&program) && !["ansible-playbook", "ssh"].contains(&program)
 }
 
 /// A file to write.
