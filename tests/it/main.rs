@@ -55,3 +55,4 @@ mod ui_paths;
 mod ui_screens;
 mod ui_terminal;
 mod v3;
+mod v3_prompts;
