@@ -33,6 +33,8 @@ const PAGES: &[&str] = &[
     "docs/design.md",
     "docs/preflight.md",
     "docs/preflight-coverage.md",
+    "docs/preflight-v3.md",
+    "docs/operators-guide-v3.md",
 ];
 
 fn page(name: &str) -> String {
@@ -374,7 +376,8 @@ fn everything_that_can_be_known_is_a_check_or_has_a_reason() {
 }
 
 fn generated(what: &str) -> String {
-    let profile = profiles::load("turing-rke2").expect("the shipped profile");
+    let (profile, what) = what.strip_prefix("v3 ").map_or(("turing-rke2", what), |what| ("v3-onprem", what));
+    let profile = profiles::load(profile).expect("the shipped profile");
     match what {
         "checks" => checks(&profile, |check| !check.on_demand),
         "faults" => crate::faults::table(),

@@ -60,3 +60,4 @@ mod ui_screens;
 mod ui_terminal;
 mod v3;
 mod v3_machines;
+mod v3_prompts;

@@ -40,6 +40,33 @@ fn the_shipped_profile_fits_a_terminal_and_names_what_teams_ask_for() {
 }
 
 #[test]
+fn the_v3_profiles_name_what_teams_ask_for() {
+    for profile in ["v3-onprem", "v3-onprem-nodns"] {
+        let text = of(&["--profile", profile]);
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{profile}: {} columns: {line}", line.chars().count());
+        }
+        for words in ["exactly 1.3.10", "exactly 1.15.0", "ubuntu 22.04", "51820/udp", "2049/tcp", "mosip.github.io"] {
+            assert!(text.contains(words), "{profile}: {words}:\n{text}");
+        }
+        assert!(of(&["--profile", profile, "--markdown"]).contains("| mosip-node |"), "{profile}");
+        let json = of(&["--profile", profile, "--json"]);
+        assert!(!json.contains("${"), "nothing is left to fill in: {json}");
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let names: Vec<&str> = json["dns"].as_array().into_iter().flatten().map(|record| record["name"].as_str().unwrap()).collect();
+        let documented = "RANCHER_HOST RANCHER_KEYCLOAK_HOST DOMAIN api-internal api prereg activemq kibana regclient admin minio kafka iam postgres pmp onboarder resident esignet smtp";
+        let wanted: Vec<String> =
+            documented.split(' ').map(|name| if name.chars().all(|sign| sign.is_uppercase() || sign == '_') { name.into() } else { format!("{name}.DOMAIN") }).collect();
+        if profile == "v3-onprem" {
+            assert_eq!(wanted.len(), 19);
+            assert!(wanted.iter().all(|name| names.contains(&name.as_str())), "{names:?}");
+        } else {
+            assert!(names.is_empty(), "there is no DNS: {names:?}");
+        }
+    }
+}
+
+#[test]
 fn an_unfinished_site_is_said_as_far_as_it_goes() {
     let place = Place::new();
     let site = place.path("site.toml");

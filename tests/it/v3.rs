@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::{Done, Place, files_below, listed, repository, skip};
 
-const SECRETS: [&str; 11] = [
+pub const SECRETS: [&str; 11] = [
     "s3_user_key",
     "s3_user_secret",
     "rancher_bootstrap_password",
@@ -86,9 +86,9 @@ pub fn clones() -> Option<Vec<PathBuf>> {
 }
 
 /// A site of the profile with recorders on PATH.
-struct Bench {
+pub struct Bench {
     place: Place,
-    profile: Profile,
+    pub profile: Profile,
 }
 
 impl Bench {
@@ -185,16 +185,34 @@ impl Bench {
         serde_json::from_str(&self.run(&["--json", "status"]).expect(0).out).unwrap()
     }
 
-    fn log(&self, step: &str) -> String {
+    /// Whether a step was begun in the run as it stands.
+    pub fn began(&self, phase: &str, step: &str) -> bool {
+        let site = self.place.path("state/sites/0000000000000001/runs");
+        files_below(&site, "output.log").iter().any(|path| path.to_string_lossy().contains(&format!("/steps/{phase}.{step}/")))
+    }
+
+    /// A text of the profile with this site's answers.
+    pub fn filled(&self, text: &str) -> String {
+        let values = [
+            ("${host_prereg}", "prereg.sandbox.example.org"),
+            ("${host_resident}", "resident.sandbox.example.org"),
+            ("${domain}", "sandbox.example.org"),
+            ("${installation_name}", "sandbox"),
+            ("${role.nginx.first}", "10.20.20.20"),
+        ];
+        values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+
+    pub fn log(&self, step: &str) -> String {
         self.run(&["logs", step]).expect(0).out
     }
 
-    fn checkout(&self, path: &str) -> PathBuf {
+    pub fn checkout(&self, path: &str) -> PathBuf {
         self.place.path("site").join(path)
     }
 }
 
-fn value(secret: &str) -> String {
+pub fn value(secret: &str) -> String {
     if secret == "slack_url" { "https://hooks.slack.com/services/canary".to_owned() } else { format!("canary-{secret}") }
 }
 
@@ -362,6 +380,7 @@ fn storage_on_nfs_and_an_object_store_of_ones_own_are_answered() {
         "reportExpirationInDays=3",
     ]);
     assert!(!bench.installs().iter().any(|one| one.contains("minio") || one.contains("longhorn")), "{:?}", bench.installs());
+    crate::v3_prompts::check(&bench);
 }
 
 #[test]

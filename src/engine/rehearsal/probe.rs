@@ -36,7 +36,7 @@ struct Recorded {
     tools: BTreeMap<String, String>,
     /// First word of a command, or its first words → what it prints.
     commands: BTreeMap<String, String>,
-    /// Check → what its command prints on a machine.
+    /// Beginning of a command → what it prints on a machine.
     #[serde(default)]
     remote: BTreeMap<String, String>,
     /// Part of an address → body.
@@ -104,9 +104,10 @@ impl RehearsalProbe {
                     return Some(ProbeAnswer::Machine(MachineAnswer::Failed(LoginFailure { kind, detail })));
                 }
                 let mut facts = complete(&recorded.machine, wants);
-                for (check, told) in &mut facts.commands {
-                    if let Some(text) = recorded.remote.get(check.as_str()) {
-                        *told = said(text);
+                for command in &wants.commands {
+                    let told = recorded.remote.iter().find(|(start, _)| command.command.starts_with(start.as_str()));
+                    if let Some((_, text)) = told {
+                        facts.commands.insert(command.check.clone(), said(text));
                     }
                 }
                 facts.user = Some(login.user.clone());

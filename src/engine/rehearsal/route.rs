@@ -13,6 +13,8 @@ const V3_FACTS: &str = include_str!("../../../assets/rehearsal/v3/facts.json");
 /// What the site file of one route has in place of `@OWN@`.
 const V3_OWN: &str = r#"certificate_chain = "~/certificates/fullchain.pem"
 certificate_key = "~/certificates/privkey.pem"
+observation_certificate_chain = "~/certificates/fullchain.pem"
+observation_certificate_key = "~/certificates/privkey.pem"
 testrigs = "Y""#;
 const V3_NO_DNS_OWN: &str = r#"storage_class = "nfs-client""#;
 

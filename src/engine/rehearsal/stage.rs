@@ -56,11 +56,11 @@ impl Fault {
     #[must_use]
     pub fn is_of(self, route: Route) -> bool {
         match self {
-            Self::ApplyFailsOnce | Self::PortClosed => route == Route::Kit,
+            Self::ApplyFailsOnce => route == Route::Kit,
             Self::ReleaseFailsOnce | Self::PromptUnknown | Self::WrongKubeconfig => route.has_scripts(),
             // There is no DNS, and the certificates are made by the run.
             Self::DnsWrong | Self::CertExpired => route != Route::V3NoDns,
-            Self::HostDown | Self::SwapOn | Self::HostKeyChanged | Self::PlaybookFailsOnce => true,
+            Self::HostDown | Self::SwapOn | Self::HostKeyChanged | Self::PortClosed | Self::PlaybookFailsOnce => true,
         }
     }
 }
