@@ -229,7 +229,7 @@ fn wants(plan: &Plan, checks: &[&CheckSpec], machine: &PlanMachine) -> MachineWa
 fn local_lines(plan: &Plan, check: &CheckSpec) -> Vec<String> {
     let quoted = |words: &[String]| words.iter().map(|word| shell_quote(word)).collect::<Vec<_>>().join(" ");
     match &check.kind {
-        CheckKind::Tool { command, arguments, pattern, min, exact, below } => {
+        CheckKind::Tool { command, arguments, pattern, min, exact, below, .. } => {
             let version = pattern.is_some() || min.is_some() || exact.is_some() || below.is_some();
             let version = if version && arguments.is_empty() { "--version".to_owned() } else { quoted(arguments) };
             vec![if version.is_empty() { format!("command -v {command}") } else { format!("{command} {version}") }]

@@ -55,8 +55,10 @@ fn the_v3_profiles_name_what_teams_ask_for() {
         let json: Value = serde_json::from_str(&json).unwrap();
         let names: Vec<&str> = json["dns"].as_array().into_iter().flatten().map(|record| record["name"].as_str().unwrap()).collect();
         let documented = "RANCHER_HOST RANCHER_KEYCLOAK_HOST DOMAIN api-internal api prereg activemq kibana regclient admin minio kafka iam postgres pmp onboarder resident esignet smtp";
-        let wanted: Vec<String> =
-            documented.split(' ').map(|name| if name.chars().all(|sign| sign.is_uppercase() || sign == '_') { name.into() } else { format!("{name}.DOMAIN") }).collect();
+        let wanted: Vec<String> = documented
+            .split(' ')
+            .map(|name| if name.chars().all(|sign| sign.is_uppercase() || sign == '_') { name.into() } else { format!("{name}.DOMAIN") })
+            .collect();
         if profile == "v3-onprem" {
             assert_eq!(wanted.len(), 19);
             assert!(wanted.iter().all(|name| names.contains(&name.as_str())), "{names:?}");
