@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use mosip_setup::adapters::profiles::load;
 use mosip_setup::install::check::CheckKind;
+use mosip_setup::install::profile::Profile;
 
 /// A check, the programs that stand in (name, script), whether it passes, and what its output has.
 type Case = (&'static str, &'static [(&'static str, &'static str)], bool, &'static str);
@@ -66,7 +67,7 @@ const CASES: &[Case] = &[
 ];
 
 /// What became of it, and what the programs wrote into `calls`.
-fn run(check: &str, programs: &[(&str, &str)]) -> (Output, String) {
+fn run(profile: &Profile, check: &str, programs: &[(&str, &str)]) -> (Output, String) {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path();
     for (version, docker, requests) in [("old", "5.0.3", "2.32.1"), ("new", "7.1.0", "2.32.3")] {
@@ -87,7 +88,6 @@ fn run(check: &str, programs: &[(&str, &str)]) -> (Output, String) {
         fs::write(&file, format!("#!/bin/sh\n{}\n", script.replace("DF", DF))).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let profile = load("turing-rke2").unwrap();
     let kind = &profile.check(check).unwrap_or_else(|| panic!("there is no check {check}")).kind;
     let argv = match kind {
         CheckKind::Command { argv, .. } => argv.clone(),
@@ -109,8 +109,9 @@ fn run(check: &str, programs: &[(&str, &str)]) -> (Output, String) {
 
 #[test]
 fn each_script_says_yes_and_no() {
+    let profile = load("turing-rke2").unwrap();
     for (check, programs, passes, says) in CASES {
-        let (done, _) = run(check, programs);
+        let (done, _) = run(&profile, check, programs);
         let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert_eq!(done.status.success(), *passes, "{check} with {programs:?}: {said}");
         assert!(said.contains(says), "{check} with {programs:?}: {said}");
@@ -119,11 +120,12 @@ fn each_script_says_yes_and_no() {
 
 #[test]
 fn what_a_gate_makes_in_the_cluster_it_takes_away_again() {
+    let profile = load("turing-rke2").unwrap();
     for (check, fails) in [("gate.volume", "nothing"), ("gate.volume", "wait"), ("gate.injection", "nothing"), ("gate.injection", "run")] {
         let kubectl = format!(
             "echo \"$*\" >>calls; case \"$*\" in *' apply '*) cat >/dev/null ;; esac; case \"$*\" in *' {fails} '*) exit 1 ;; esac"
         );
-        let (done, calls) = run(check, &[("kubectl", &kubectl)]);
+        let (done, calls) = run(&profile, check, &[("kubectl", &kubectl)]);
         assert_eq!(done.status.success(), fails == "nothing", "{check}");
         let named = |verb: &str| calls.lines().find_map(|line| line.split(verb).nth(1)).and_then(|rest| rest.split(' ').next());
         let made = named("create namespace ").unwrap_or_else(|| panic!("{calls}"));
