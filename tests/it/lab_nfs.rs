@@ -51,7 +51,7 @@ path = "/home/ubuntu/source"
 /// Files of the folder are served on a file system that has handles for them, which an overlay has not.
 const SERVER: &str = "set -e
 mkdir -p /srv/nfs/mosip /run/ganesha /var/lib/nfs/ganesha
-mount -t tmpfs nfs /srv/nfs/mosip
+mount -t tmpfs -o size=64k nfs /srv/nfs/mosip
 cat >/etc/ganesha.conf <<'END'
 NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; Enable_NLM = false; Enable_RQUOTA = false; }
 NFSv4 { Graceless = true; RecoveryBackend = fs; }
@@ -128,12 +128,12 @@ fn a_real_server_is_reached_exported_and_written_and_each_fault_said() {
         "{found:#?}"
     );
     node.0.sh("sed -i 's#^nfs_path = .*#nfs_path = \"/srv/nfs/mosip\"#' ~/site.toml").expect(0);
-    // It cannot be written; then it is not there any more.
-    node.root("vm2", "mount -o remount,ro /srv/nfs/mosip").expect(0);
+    // It is full; then nobody serves it any more.
+    node.root("vm2", "head -c 1000000 /dev/zero >/srv/nfs/mosip/full 2>/dev/null || :").expect(0);
     let found = node.check(&[]);
     has(&found, "nfs.writable: warn: ");
     has(&found, "nfs.export: pass: ");
-    node.root("vm2", "mount -o remount,rw /srv/nfs/mosip; kill -9 $(cat /run/ganesha.pid)").expect(0);
+    node.root("vm2", "rm /srv/nfs/mosip/full; kill -9 $(cat /run/ganesha.pid)").expect(0);
     let found = node.check(&[]);
     has(&found, "nfs.port: warn: 2049");
     has(&found, "nfs.writable: pass: ");
