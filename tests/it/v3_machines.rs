@@ -117,6 +117,9 @@ fn machines_are_prepared_and_both_nginx_installed_by_the_published_playbooks_and
     if let Some((what, reason)) = cannot() {
         skip!(what, reason);
     }
+    if std::env::var_os("MOSIP_SETUP_LONG").is_none() {
+        skip!("long", "only with --long");
+    }
     let Ok(nginx) = std::env::var("MOSIP_SETUP_NGINX") else {
         skip!("nginx", "the system's own packages of nginx are not at hand (MOSIP_SETUP_NGINX)");
     };
