@@ -124,7 +124,7 @@ pub fn check(bench: &Bench) {
 }
 
 /// How many questions are answered in the run whose answers lead to most of them.
-const ROWS: usize = 94;
+const ROWS: usize = 93;
 
 /// The script that a step runs, as a path below the site's folder.
 fn script_of(argv: &[String], dir: Option<&str>) -> Option<String> {
