@@ -16,12 +16,9 @@ const NEVER: [(&str, &str); 2] = [
     ("Please provide mosip-api-internal-host ", "only without the global settings, which an earlier phase applies"),
 ];
 
-/// Scripts that run on a machine: a playbook of the profile brings them there and gives each answer before it is asked for.
-const ON_MACHINES: [(&str, &str); 3] = [
-    ("k8s-infra/rancher/on-prem/nginx/install.sh", "playbooks/nginx-observation.yml"),
-    ("k8s-infra/mosip/on-prem/nginx/install.sh", "playbooks/nginx-mosip.yml"),
-    ("k8s-infra/nfs/install-nfs-server.sh", "playbooks/nfs-server.yml"),
-];
+/// Scripts that run on a machine.
+const ON_MACHINES: [&str; 3] =
+    ["k8s-infra:rancher/on-prem/nginx/install.sh", "k8s-infra:mosip/on-prem/nginx/install.sh", "k8s-infra:nfs/install-nfs-server.sh"];
 
 /// A place where a script reads an answer.
 #[derive(Debug)]
@@ -124,7 +121,7 @@ pub fn check(bench: &Bench) {
 }
 
 /// How many questions are answered in the run whose answers lead to most of them.
-const ROWS: usize = 94;
+const ROWS: usize = 93;
 
 /// The script that a step runs, as a path below the site's folder.
 fn script_of(argv: &[String], dir: Option<&str>) -> Option<String> {
@@ -134,19 +131,17 @@ fn script_of(argv: &[String], dir: Option<&str>) -> Option<String> {
     (shell == "bash").then(|| format!("{source}/{folder}/{name}"))
 }
 
-/// Scripts that run on machines read nothing: what they would ask for is there already.
+/// Scripts that run on machines: each question of theirs is declared by the step that runs them there.
 fn on_machines(bench: &Bench, rows: &mut Vec<Row>) {
-    for (script, playbook) in ON_MACHINES {
-        let text = fs::read_to_string(bench.checkout(script)).unwrap();
-        let playbook = fs::read_to_string(bench.checkout(playbook)).unwrap();
+    for script in ON_MACHINES {
+        let steps = bench.profile.phases.iter().flat_map(|phase| &phase.steps);
+        let asked: Vec<&Prompt> = steps.flat_map(|step| &step.prompts).filter(|prompt| prompt.script.as_deref() == Some(script)).collect();
+        let text = fs::read_to_string(bench.checkout(&script.replace(':', "/"))).unwrap();
         for read in reads(&text) {
-            let asks = read.asks.rsplit("\\n").next().unwrap_or_default().trim_matches(['"', ' ']).replace("echo -en \"", "");
-            let given = match &read.unless {
-                Some(name) => playbook.lines().find_map(|line| line.trim().strip_prefix(&format!("{name}: ")).map(str::to_owned)),
-                None => playbook.split_once("stdin: ").map(|(_, rest)| rest.split(['}', '\n']).next().unwrap_or_default().to_owned()),
-            };
-            let given = given.unwrap_or_else(|| panic!("{script}: nothing answers {asks:?}"));
-            rows.push(Row { script: script.to_owned(), prompt: asks, received: format!("{} (given before it asks)", given.trim()) });
+            let prompt = asked.iter().find(|prompt| read.asks.contains(prompt.written()));
+            let prompt = prompt.unwrap_or_else(|| panic!("{script}: nothing answers {:?}", read.asks));
+            let received = format!("{} (typed on the machine)", bench.filled(&prompt.answer));
+            rows.push(Row { script: script.to_owned(), prompt: prompt.text.clone(), received });
         }
     }
     // A playbook asks, too.

@@ -54,6 +54,13 @@ pub fn files(source: &str) -> Vec<Made> {
     named.collect()
 }
 
+/// The script in which a question stands, below the folder that all sources are in.
+#[must_use]
+pub fn script_that_asks(text: &str) -> Option<PathBuf> {
+    let in_source = |source: &&str| Some((*source, files(source).into_iter().find(|file| file.text.contains(text.trim_end()))?));
+    SOURCES.iter().find_map(|source| in_source(source)).map(|(source, file)| Path::new(source).join(file.path))
+}
+
 /// The stand-ins, for a folder that comes first on PATH.
 pub fn stand_ins() -> impl Iterator<Item = Made> {
     PROGRAMS.iter().map(|program| Made { path: program.into(), text: STAND_IN.to_owned() })

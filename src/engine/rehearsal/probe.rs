@@ -39,6 +39,9 @@ struct Recorded {
     /// Beginning of a command → what it prints on a machine.
     #[serde(default)]
     remote: BTreeMap<String, String>,
+    /// Ports that answer beside that of SSH.
+    #[serde(default)]
+    answers: Vec<u16>,
     /// Part of an address → body.
     http: BTreeMap<String, String>,
     /// The last number of the address of the machine that faults concern.
@@ -155,6 +158,8 @@ impl RehearsalProbe {
                 TcpAnswer::Silent(5)
             } else if *banner || *port == 22 {
                 TcpAnswer::Open { banner: Some("SSH-2.0-OpenSSH_9.6p1".into()) }
+            } else if recorded.answers.contains(port) {
+                TcpAnswer::Open { banner: None }
             } else {
                 TcpAnswer::Refused
             }),

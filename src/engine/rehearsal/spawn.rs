@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::cluster::Cluster;
-use super::miniature::is_stood_in_for;
+use super::miniature::{is_stood_in_for, script_that_asks};
 use super::playbook;
 use super::player::{Line, VERB};
 use super::stage::{Fault, Rehearsal};
@@ -67,6 +67,17 @@ impl RehearsalSpawn {
             // Scripts ask at their terminal, and what they call is stood in for.
             let scripted = asks || command.argv.first().is_some_and(|program| program == "bash" || is_stood_in_for(program));
             if scripted && self.rehearsal.profile.has_scripts() && self.read(&step).is_none() {
+                // No machine is reached: its script is the miniature here.
+                if command.argv.first().is_some_and(|program| program.ends_with("ssh")) {
+                    let script = spec.prompts.last().and_then(|prompt| script_that_asks(&prompt.text));
+                    let path = script.map(|path| self.rehearsal.scratch.join(path));
+                    command.shown = Some(std::mem::take(&mut command.argv));
+                    command.argv = match path {
+                        Some(path) => vec!["bash".to_owned(), path.display().to_string()],
+                        None => vec!["echo".to_owned(), "(rehearsal) ssh was not run".to_owned()],
+                    };
+                    command.dir = None;
+                }
                 self.surround(command);
                 continue;
             }
