@@ -372,6 +372,25 @@ mod tests {
         assert!(root.take_seen().is_empty());
     }
 
+    #[test]
+    fn an_event_that_only_says_something_is_read_as_any_other() {
+        let event = |message: &str, kind: &str| {
+            format!(
+                r#"{{"@level":"info","@message":{message},"@module":"terraform.ui","@timestamp":"2026-11-22T04:38:18.23Z","hook":{{"resource":{{"addr":"x.y"}},"output":"a \"quote\""}},"type":"{kind}"}}"#
+            )
+        };
+        let plain = event(r#""x.y: (local-exec): so""#, "provision_progress");
+        assert!(only_said(plain.as_bytes()).is_some());
+        assert_eq!(read(&[&plain]).1, "x.y: (local-exec): so\n");
+        let escaped = event(r#""x.y: \"so\" \u00e9""#, "provision_progress");
+        assert_eq!((only_said(escaped.as_bytes()), read(&[&escaped]).1.as_str()), (None, "x.y: \"so\" é\n"));
+        assert_eq!(only_said(event(r#""x""#, "apply_start").as_bytes()), None, "this one tells more");
+        // Two that were written into each other are no event: all of it is shown.
+        let (half, _) = plain.split_at(plain.len() / 2);
+        let mixed = format!("{half}{plain}");
+        assert_eq!((only_said(mixed.as_bytes()), read(&[&mixed]).1), (None, format!("{mixed}\n")));
+    }
+
     proptest::proptest! {
         #[test]
         fn any_bytes_are_lines_again(lines in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>().prop_filter("a line feed ends a line", |byte| *byte != b'\n'), 0..60), 0..20), event in proptest::prelude::any::<bool>()) {

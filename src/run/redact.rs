@@ -344,6 +344,26 @@ mod tests {
         assert_eq!(out, b"Password: (secret)!\n");
     }
 
+    #[test]
+    fn a_line_without_end_takes_bounded_memory_and_hides_its_secrets() {
+        let redactor = redactor();
+        for filler in ["x", "PrivateKey = y"] {
+            let (mut stream, mut out, mut shown, mut most) = (Stream::new(&redactor), Vec::new(), Vec::new(), 0);
+            // A secret across each border at which a part of the line is let go.
+            let text = format!("{}{SECRET}", filler.repeat(9973 / filler.len())).repeat(400);
+            for piece in text.as_bytes().chunks(8 * 1024) {
+                stream.feed(piece, &mut out);
+                most = most.max(stream.partial.capacity());
+                shown.append(&mut out);
+            }
+            stream.finish(&mut out);
+            shown.append(&mut out);
+            let shown = String::from_utf8(shown).unwrap();
+            assert!(most <= 4 * MAX_HELD, "{most}");
+            assert!(!shown.contains("s3cr3t") && !shown.contains("w0rd") && shown.contains(MASK), "{filler}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_cut_of_the_stream_lets_a_secret_through(before in "[a-z \n]{0,20}", after in "[a-z \n]{0,20}", cuts in proptest::collection::vec(0usize..60, 0..6)) {
