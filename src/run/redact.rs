@@ -137,7 +137,14 @@ impl Redactor {
                     if length >= min {
                         out.extend_from_slice(&block[at..at + skip]);
                         out.extend_from_slice(MASK.as_bytes());
-                        at += skip + length;
+                        let (begin, mut end) = (at + skip, at + skip + length);
+                        // A known value in it may hold what ends a value, a quote for one: it is hidden to its own end.
+                        let mut from = begin;
+                        while let Some(found) = search.next(from).filter(|found| found.start < end) {
+                            end = if found.word < self.known { end.max(found.end) } else { end };
+                            from = found.start + 1;
+                        }
+                        at = end;
                     }
                 }
                 None => {}

@@ -120,22 +120,6 @@ fn an_apply_that_is_stopped_ends_in_order_and_goes_on_later() {
 }
 
 #[test]
-fn a_state_that_is_locked_is_named() {
-    if !on_path("terraform") {
-        skip!("terraform", "terraform is not installed; Debian does not package it")
-    }
-    let root = Root::new("echo it is under way; sleep 60");
-    let holder = root.start(1);
-    root.wait_for(1, "it is under way");
-    let (ended, _) = root.end(2, root.start(2));
-    signal(i32::try_from(holder.id()).unwrap(), Signal::TERM);
-    root.end(1, holder);
-    let Outcome::Failed(failure) = ended.outcome else { panic!("{ended:?}") };
-    assert_eq!(failure.known, ["tf-statelock"], "{failure:?}");
-    assert!(failure.lines[0].contains("Error acquiring the state lock") && failure.hint.contains("Another Terraform"), "{failure:?}");
-}
-
-#[test]
 fn warnings_and_lines_that_are_no_events_are_output_and_no_failure() {
     if !on_path("terraform") {
         skip!("terraform", "terraform is not installed; Debian does not package it")
