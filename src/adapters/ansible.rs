@@ -6,6 +6,10 @@ use std::collections::BTreeMap;
 
 use crate::run::detail::{Detail, Status};
 use crate::run::event::Progress;
+use crate::run::lines::Piece;
+
+/// How far into a line the word before its host may reach: `FAILED - RETRYING` is the longest.
+const LONGEST_STATUS: usize = 20;
 
 /// How many lines that matter are kept.
 const MAX_LINES: usize = 12;
@@ -19,7 +23,7 @@ pub struct Playbook {
     hosts: BTreeMap<String, String>,
     in_recap: bool,
     recap: BTreeMap<String, Recap>,
-    failures: Vec<String>,
+    failures: Vec<Failed>,
     ignored: Vec<String>,
     no_hosts: bool,
     may_be_empty: bool,
@@ -29,6 +33,14 @@ pub struct Playbook {
     seen: Vec<Detail>,
     printed: Vec<Printed>,
     last_failed: Option<(u32, String)>,
+}
+
+/// A failure that nothing has made good so far.
+#[derive(Debug)]
+struct Failed {
+    task: u32,
+    host: String,
+    text: String,
 }
 
 /// A failure that was printed.
@@ -92,6 +104,13 @@ impl Playbook {
         }
     }
 
+    /// Takes in a line of stdout; of one that is too long to be held only its beginning counts.
+    pub fn piece(&mut self, piece: Piece<'_>) {
+        if piece.first {
+            self.line(piece.bytes);
+        }
+    }
+
     /// Takes in one line without its newline.
     pub fn line(&mut self, line: &[u8]) {
         let Some(first) = line.first() else { return };
@@ -138,22 +157,31 @@ impl Playbook {
     }
 
     fn result(&mut self, line: &[u8]) {
-        let Ok(text) = std::str::from_utf8(line) else { return };
-        if text == "...ignoring" {
-            self.ignored.extend(self.failures.pop());
+        if line.trim_ascii_end() == b"...ignoring" {
             if let Some((task, host)) = self.last_failed.take() {
+                // Of a loop the failed items stand before the failure of the whole: all of them are ignored.
+                let last = self.failures.iter().rfind(|failure| failure.task == task && failure.host == host);
+                self.ignored.extend(last.filter(|_| self.ignored.len() < MAX_LINES).map(|failure| failure.text.clone()));
+                self.failures.retain(|failure| failure.task != task || failure.host != host);
                 self.seen.push(Detail::Host { task, host, status: Status::Failed, ignored: true });
             }
             return;
         }
-        if text.starts_with("skipping: no hosts matched") {
+        if line.starts_with(b"skipping: no hosts matched") {
             self.no_hosts = true;
             return;
         }
-        let Some((status, rest)) = text.split_once(": [") else { return };
-        let Some((host, rest)) = rest.split_once(']') else { return };
+        // There may be millions of these lines, and of most only the beginning says something.
+        let Some(colon) = memchr::memchr(b':', &line[..line.len().min(LONGEST_STATUS)]) else { return };
+        let Some(named) = line[colon..].strip_prefix(b": [") else { return };
+        let Some(close) = memchr::memchr(b']', named) else { return };
+        let (Ok(status), Ok(host)) = (std::str::from_utf8(&line[..colon]), std::str::from_utf8(&named[..close])) else { return };
         // A delegated task names both hosts: the first is the one it counts for.
         let host = host.split(" -> ").next().unwrap_or(host);
+        if matches!(status, "ok" | "changed" | "skipping") && self.hosts.get(host).is_some_and(|known| known == status) {
+            return;
+        }
+        let rest = &String::from_utf8_lossy(&named[close + 1..]);
         let ended = match status {
             // Of the items of a loop, of which there may be many, the first one speaks, and the first that ends otherwise.
             _ if self.hosts.get(host).is_some_and(|known| known == status) => None,
@@ -175,7 +203,8 @@ impl Playbook {
                 self.last_failed = Some((self.number, host.to_owned()));
                 self.hosts.insert(host.to_owned(), if unreachable { "unreachable" } else { "failed" }.to_owned());
                 if self.failures.len() < MAX_LINES {
-                    self.failures.push(format!("{host}: {}: {}", self.doing, message(rest)));
+                    let text = format!("{host}: {}: {}", self.doing, message(rest));
+                    self.failures.push(Failed { task: self.number, host: host.to_owned(), text });
                 }
             }
             "FAILED - RETRYING" => {
@@ -236,16 +265,17 @@ impl Playbook {
         } else {
             String::new()
         };
+        let failures: Vec<String> = self.failures.iter().map(|failure| failure.text.clone()).collect();
         let ignored: u32 = self.recap.values().map(|recap| recap.ignored).sum();
         let rescued: u32 = self.recap.values().map(|recap| recap.rescued).sum();
         let warning = if ignored > 0 {
             format!("{ignored} failure(s) were ignored by the playbook: {}", self.ignored.join("; "))
         } else if rescued > 0 {
-            format!("{rescued} failure(s) were made good by the playbook itself: {}", self.failures.join("; "))
+            format!("{rescued} failure(s) were made good by the playbook itself: {}", failures.join("; "))
         } else {
             String::new()
         };
-        Verdict { wrong, warning, hosts, lines: self.failures.clone() }
+        Verdict { wrong, warning, hosts, lines: failures }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Reads what `terraform … -json` prints, one object a line; whatever is not such an object is output like any other.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::run::detail::{Detail, ResourceState};
 use crate::run::event::Progress;
+use crate::run::lines::Piece;
 
 /// How many lines that matter are kept.
 const MAX_LINES: usize = 12;
@@ -16,7 +19,6 @@ pub struct Root {
     planned: u64,
     done: u64,
     running: BTreeMap<String, u64>,
-    errored: BTreeSet<String>,
     modules: BTreeMap<String, (u64, u64)>,
     announced: BTreeSet<String>,
     destroys: Vec<String>,
@@ -28,66 +30,149 @@ pub struct Root {
     seen: Vec<Detail>,
 }
 
+/// An event, its parts as they stand: which of them is read depends on its kind.
+#[derive(Debug, Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "@message", borrow)]
+    message: Cow<'a, str>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    hook: Option<&'a RawValue>,
+    #[serde(borrow)]
+    change: Option<&'a RawValue>,
+    #[serde(borrow)]
+    changes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    diagnostic: Option<&'a RawValue>,
+}
+
+impl<'a> Event<'a> {
+    /// One of its parts; one that is not there or of another form says nothing.
+    fn part<T: Deserialize<'a> + Default>(&self, part: Option<&'a RawValue>) -> T {
+        part.and_then(|part| serde_json::from_str(part.get()).ok()).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Resource<'a> {
+    #[serde(borrow)]
+    addr: Cow<'a, str>,
+    #[serde(borrow)]
+    module: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Hook<'a> {
+    #[serde(borrow)]
+    resource: Resource<'a>,
+    #[serde(borrow)]
+    action: Cow<'a, str>,
+    elapsed_seconds: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Change<'a> {
+    #[serde(borrow)]
+    resource: Resource<'a>,
+    #[serde(borrow)]
+    action: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Changes<'a> {
+    add: u64,
+    change: u64,
+    remove: u64,
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Diagnostic<'a> {
+    #[serde(borrow)]
+    severity: Cow<'a, str>,
+    #[serde(borrow)]
+    summary: Cow<'a, str>,
+    #[serde(borrow)]
+    detail: Cow<'a, str>,
+    #[serde(borrow)]
+    address: Cow<'a, str>,
+}
+
+/// How Terraform begins an event, and what stands before its message.
+const BEGINS: &[u8] = b"{\"@level\":\"";
+const SAYS: &[u8] = b"\"info\",\"@message\":\"";
+
+/// Kinds of events of which nothing counts but what they say; these come in great numbers.
+const ONLY_SAID: [&[u8]; 6] =
+    [b"provision_start", b"provision_progress", b"provision_complete", b"refresh_start", b"refresh_complete", b"resource_drift"];
+
+/// The message of an event that has nothing else to tell, found without reading all of it. It is one event from end to end: it begins
+/// and ends as one, and no other begins in it, for a quote within a text is escaped.
+fn only_said(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(b"{\"@level\":")?.strip_prefix(SAYS)?;
+    let kind = line.strip_suffix(b"\"}")?;
+    let kind = &kind[memchr::memrchr(b'"', kind)? + 1..];
+    if !ONLY_SAID.contains(&kind) || !line[..line.len() - kind.len() - 2].ends_with(b",\"type\":\"") {
+        return None;
+    }
+    let end = memchr::memchr2(b'"', b'\\', rest)?;
+    let (message, rest) = rest.split_at(end);
+    // What is escaped is left to the reader of JSON.
+    let whole = rest.starts_with(b"\",\"@module\":\"terraform.ui\"") && memchr::memmem::find(rest, BEGINS).is_none();
+    (whole && std::str::from_utf8(message).is_ok()).then_some(message)
+}
+
 impl Root {
-    /// Takes in one line without its newline and appends what a person should read of it, with a newline.
-    pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let event: Option<Value> = if line.first() == Some(&b'{') { serde_json::from_slice(line).ok() } else { None };
-        match event.filter(|event| event.get("@message").is_some()) {
-            Some(event) => self.event(&event, out),
-            None => {
-                out.extend_from_slice(line);
-                out.push(b'\n');
-            }
+    /// Takes in a line, or a part of one that is too long to be held, and appends what a person should read of it.
+    pub fn piece(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) {
+        if piece.first && piece.last {
+            self.line(piece.bytes, out);
+            return;
+        }
+        out.extend_from_slice(piece.bytes);
+        if piece.last {
+            out.push(b'\n');
         }
     }
 
-    fn event(&mut self, event: &Value, out: &mut Vec<u8>) {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-        let message = text(event.get("@message"));
-        let kind = text(event.get("type"));
-        let hook = event.get("hook");
-        let resource = hook.and_then(|hook| hook.get("resource"));
-        let address = text(resource.and_then(|resource| resource.get("addr")));
-        let module = text(resource.and_then(|resource| resource.get("module")));
-        let action = text(hook.and_then(|hook| hook.get("action")));
-        let mut shown = message;
-        let state = match kind.as_str() {
-            "apply_start" => Some(ResourceState::Running),
-            "apply_complete" => Some(ResourceState::Done),
-            "apply_errored" => Some(ResourceState::Failed),
-            _ => None,
-        };
-        if let Some(state) = state {
-            self.seen.push(Detail::Resource { address: address.clone(), module: module.clone(), action, state });
+    /// Takes in one line without its newline and appends what a person should read of it, with a newline.
+    pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        if line.first() == Some(&b'{') {
+            if let Some(message) = only_said(line) {
+                out.extend_from_slice(message);
+                out.push(b'\n');
+                return;
+            }
+            if let Ok(event) = serde_json::from_slice::<Event<'_>>(line) {
+                self.event(&event, out);
+                return;
+            }
         }
-        match kind.as_str() {
-            "planned_change" => self.planned_change(event, &shown),
-            "apply_start" => {
-                self.applying = true;
-                self.running.insert(address, 0);
-                self.modules.entry(module).or_default().0 += 1;
-            }
-            "apply_progress" => {
-                let elapsed = hook.and_then(|hook| hook.get("elapsed_seconds")).and_then(Value::as_u64).unwrap_or(0);
-                self.running.insert(address, elapsed);
-            }
-            "apply_complete" => {
-                self.running.remove(&address);
-                self.done += 1;
-                self.modules.entry(module).or_default().1 += 1;
-            }
-            "apply_errored" => {
-                self.running.remove(&address);
-                self.errored.insert(address);
-            }
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let mut shown = event.message.to_string();
+        match event.kind.as_ref() {
+            "apply_start" | "apply_progress" | "apply_complete" | "apply_errored" => self.hook(&event.kind, event.part(event.hook)),
+            "planned_change" => self.planned_change(event.part(event.change), &shown),
             "change_summary" => {
-                let changes = event.get("changes");
-                let count = |name: &str| changes.and_then(|changes| changes.get(name)).and_then(Value::as_u64).unwrap_or(0);
-                if text(changes.and_then(|changes| changes.get("operation"))) == "plan" {
-                    self.planned = count("add") + count("change") + count("remove");
+                let changes: Changes<'_> = event.part(event.changes);
+                if changes.operation == "plan" {
+                    self.planned = changes.add + changes.change + changes.remove;
                 }
             }
-            "diagnostic" => self.diagnostic(event, &mut shown),
+            "diagnostic" => self.diagnostic(&event.part(event.diagnostic), &mut shown),
             "init_output" | "log" | "version" => self.doing.clone_from(&shown),
             _ => {}
         }
@@ -96,22 +181,49 @@ impl Root {
         out.push(b'\n');
     }
 
-    fn planned_change(&mut self, event: &Value, shown: &str) {
+    fn hook(&mut self, kind: &str, hook: Hook<'_>) {
+        let (address, module) = (hook.resource.addr.into_owned(), hook.resource.module.into_owned());
+        let state = match kind {
+            "apply_start" => Some(ResourceState::Running),
+            "apply_complete" => Some(ResourceState::Done),
+            "apply_errored" => Some(ResourceState::Failed),
+            _ => None,
+        };
+        if let Some(state) = state {
+            let (address, module) = (address.clone(), module.clone());
+            self.seen.push(Detail::Resource { address, module, action: hook.action.into_owned(), state });
+        }
+        match kind {
+            "apply_start" => {
+                self.applying = true;
+                self.running.insert(address, 0);
+                self.modules.entry(module).or_default().0 += 1;
+            }
+            "apply_progress" => drop(self.running.insert(address, hook.elapsed_seconds)),
+            "apply_complete" => {
+                self.running.remove(&address);
+                self.done += 1;
+                self.modules.entry(module).or_default().1 += 1;
+            }
+            _ => {
+                self.running.remove(&address);
+            }
+        }
+    }
+
+    fn planned_change(&mut self, change: Change<'_>, shown: &str) {
         // `apply` begins with the changes of the plan it is given: each address counts once.
-        let change = event.get("change");
-        let action = change.and_then(|change| change.get("action")).and_then(Value::as_str).unwrap_or_default();
-        let address = change.and_then(|change| change.get("resource")?.get("addr")?.as_str()).unwrap_or_default().to_owned();
+        let (action, address) = (change.action.as_ref(), change.resource.addr.into_owned());
         if matches!(action, "delete" | "replace" | "remove") && !self.destroys.contains(&address) {
             self.destroys.push(address.clone());
             // What failed while it was created stands in the state as tainted, and is replaced.
-            if change.and_then(|change| change.get("reason")).and_then(Value::as_str) == Some("tainted") {
+            if change.reason == "tainted" {
                 self.tainted.push(address.clone());
             }
         }
         if matches!(action, "create" | "update" | "delete" | "replace") && !self.applying {
             if !self.announced.contains(&address) {
-                let module = change.and_then(|change| change.get("resource")?.get("module")?.as_str()).unwrap_or_default().to_owned();
-                let (address, action) = (address.clone(), action.to_owned());
+                let (address, action, module) = (address.clone(), action.to_owned(), change.resource.module.into_owned());
                 self.seen.push(Detail::Resource { address, module, action, state: ResourceState::Planned });
             }
             self.announced.insert(address);
@@ -120,10 +232,8 @@ impl Root {
         shown.clone_into(&mut self.doing);
     }
 
-    fn diagnostic(&mut self, event: &Value, shown: &mut String) {
-        let diagnostic = event.get("diagnostic");
-        let part = |name: &str| diagnostic.and_then(|diagnostic| diagnostic.get(name)).and_then(Value::as_str).unwrap_or_default();
-        let (severity, summary, detail, address) = (part("severity"), part("summary"), part("detail"), part("address"));
+    fn diagnostic(&mut self, diagnostic: &Diagnostic<'_>, shown: &mut String) {
+        let Diagnostic { severity, summary, detail, address } = diagnostic;
         if !detail.is_empty() {
             shown.push('\n');
             shown.push_str(detail);
@@ -133,7 +243,7 @@ impl Root {
             let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
             let detail: String = detail.chars().take(500).collect();
             self.seen.push(Detail::Reason {
-                address: address.to_owned(),
+                address: address.to_string(),
                 text: format!("{summary}: {detail}").trim_end_matches([' ', ':']).to_owned(),
             });
             self.errors.push(format!("{place}{summary}: {detail}"));
@@ -260,6 +370,25 @@ mod tests {
             ]
         );
         assert!(root.take_seen().is_empty());
+    }
+
+    #[test]
+    fn an_event_that_only_says_something_is_read_as_any_other() {
+        let event = |message: &str, kind: &str| {
+            format!(
+                r#"{{"@level":"info","@message":{message},"@module":"terraform.ui","@timestamp":"2026-11-22T04:38:18.23Z","hook":{{"resource":{{"addr":"x.y"}},"output":"a \"quote\""}},"type":"{kind}"}}"#
+            )
+        };
+        let plain = event(r#""x.y: (local-exec): so""#, "provision_progress");
+        assert!(only_said(plain.as_bytes()).is_some());
+        assert_eq!(read(&[&plain]).1, "x.y: (local-exec): so\n");
+        let escaped = event(r#""x.y: \"so\" \u00e9""#, "provision_progress");
+        assert_eq!((only_said(escaped.as_bytes()), read(&[&escaped]).1.as_str()), (None, "x.y: \"so\" é\n"));
+        assert_eq!(only_said(event(r#""x""#, "apply_start").as_bytes()), None, "this one tells more");
+        // Two that were written into each other are no event: all of it is shown.
+        let (half, _) = plain.split_at(plain.len() / 2);
+        let mixed = format!("{half}{plain}");
+        assert_eq!((only_said(mixed.as_bytes()), read(&[&mixed]).1), (None, format!("{mixed}\n")));
     }
 
     proptest::proptest! {

@@ -18,6 +18,7 @@ use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
 use crate::run::detail::Detail;
 use crate::run::event::Progress;
+use crate::run::lines::Lines;
 use crate::run::redact::{Redactor, Stream};
 
 /// The end of a partial line is shown after so long, unless it may begin a secret.
@@ -31,8 +32,6 @@ const DRAIN_ALL: Duration = Duration::from_secs(5);
 const TAIL: usize = 4096;
 /// The longest output that is kept in memory for reading as a whole, bytes.
 const MAX_CAPTURE: usize = 64 * 1024 * 1024;
-/// The longest line a reader sees, bytes; the log keeps all of it.
-const MAX_LINE: usize = 4 * 1024 * 1024;
 
 /// Everything the pump needs.
 #[derive(Debug)]
@@ -90,39 +89,6 @@ enum Reader {
     Save(File),
 }
 
-/// Cuts a stream into lines.
-#[derive(Default)]
-struct Lines {
-    partial: Vec<u8>,
-}
-
-impl Lines {
-    fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
-        let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (head, tail) = rest.split_at(end);
-            if self.partial.is_empty() {
-                line(head.strip_suffix(b"\r").unwrap_or(head));
-            } else {
-                self.partial.extend_from_slice(head);
-                line(self.partial.strip_suffix(b"\r").unwrap_or(&self.partial));
-                self.partial.clear();
-            }
-            rest = &tail[1..];
-        }
-        if self.partial.len() + rest.len() <= MAX_LINE {
-            self.partial.extend_from_slice(rest);
-        }
-    }
-
-    fn finish(&mut self, line: impl FnOnce(&[u8])) {
-        if !self.partial.is_empty() {
-            line(&self.partial);
-            self.partial.clear();
-        }
-    }
-}
-
 impl Pump {
     /// Reads to the end of the output.
     #[must_use]
@@ -164,12 +130,12 @@ impl Pump {
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),
                             Reader::Playbook(playbook) => {
-                                lines.feed(bytes, |line| playbook.line(line));
+                                lines.feed(bytes, |piece| playbook.piece(piece));
                                 self.tell_playbook(playbook);
                                 streams[0].feed(bytes, &mut clean);
                             }
                             Reader::Terraform(root) => {
-                                lines.feed(bytes, |line| root.line(line, &mut transformed));
+                                lines.feed(bytes, |piece| root.piece(piece, &mut transformed));
                                 self.teller.tell(root.take_seen());
                                 streams[0].feed(&transformed, &mut clean);
                                 transformed.clear();
@@ -184,7 +150,7 @@ impl Pump {
                         }
                     } else {
                         if let Reader::Playbook(playbook) = &mut reader {
-                            complaints.feed(bytes, |line| playbook.complaint(line));
+                            complaints.feed(bytes, |piece| playbook.complaint(piece.bytes));
                         }
                         streams[1].feed(bytes, &mut clean);
                     }
@@ -216,11 +182,11 @@ impl Pump {
             }
         }
         if let Reader::Terraform(root) = &mut reader {
-            lines.finish(|line| root.line(line, &mut transformed));
+            lines.finish(|piece| root.piece(piece, &mut transformed));
             self.teller.tell(root.take_seen());
             streams[0].feed(&transformed, &mut clean);
         } else if let Reader::Playbook(playbook) = &mut reader {
-            lines.finish(|line| playbook.line(line));
+            lines.finish(|piece| playbook.piece(piece));
             self.tell_playbook(playbook);
         }
         streams.iter_mut().for_each(|stream| stream.finish(&mut clean));

@@ -6,9 +6,11 @@
 
 use std::borrow::Cow;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::BuildError;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
+use super::needles::Needles;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "(secret)";
@@ -48,8 +50,7 @@ enum After {
 /// Removes secrets.
 #[derive(Debug, Clone)]
 pub struct Redactor {
-    automaton: AhoCorasick,
-    patterns: Vec<Vec<u8>>,
+    needles: Needles,
     known: usize,
 }
 
@@ -58,7 +59,7 @@ impl Redactor {
     ///
     /// # Errors
     /// The secrets together are too large to search for (gigabytes).
-    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, aho_corasick::BuildError> {
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, BuildError> {
         let mut patterns: Vec<Vec<u8>> = Vec::new();
         for secret in secrets {
             for line in secret.lines().map(str::trim).filter(|line| line.len() >= MIN_SECRET) {
@@ -72,17 +73,16 @@ impl Redactor {
         patterns.dedup();
         let known = patterns.len();
         patterns.extend(MARKERS.iter().map(|(marker, _)| marker.as_bytes().to_vec()));
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns)?;
-        Ok(Self { automaton, patterns, known })
+        Ok(Self { needles: Needles::new(patterns, false)?, known })
     }
 
     /// The same, and one value more.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with(&self, secret: &str) -> Result<Self, aho_corasick::BuildError> {
+    pub fn with(&self, secret: &str) -> Result<Self, BuildError> {
         // Whatever form a known value has been given in, it is found by that.
-        let known = self.patterns[..self.known].iter().filter_map(|pattern| std::str::from_utf8(pattern).ok());
+        let known = self.needles.words().iter().take(self.known).filter_map(|pattern| std::str::from_utf8(pattern).ok());
         Self::new(known.chain([secret]))
     }
 
@@ -104,9 +104,9 @@ impl Redactor {
             block = &block[end..];
         }
         let mut at = 0;
-        while let Some(found) = self.automaton.find(&block[at..]) {
-            let (start, end) = (at + found.start(), at + found.end());
-            let pattern = found.pattern().as_usize();
+        let mut search = self.needles.search(block);
+        while let Some(found) = search.next(at) {
+            let (start, end, pattern) = (found.start, found.end, found.word);
             if pattern < self.known {
                 out.extend_from_slice(&block[at..start]);
                 out.extend_from_slice(MASK.as_bytes());
@@ -137,7 +137,14 @@ impl Redactor {
                     if length >= min {
                         out.extend_from_slice(&block[at..at + skip]);
                         out.extend_from_slice(MASK.as_bytes());
-                        at += skip + length;
+                        let (begin, mut end) = (at + skip, at + skip + length);
+                        // A known value in it may hold what ends a value, a quote for one: it is hidden to its own end.
+                        let mut from = begin;
+                        while let Some(found) = search.next(from).filter(|found| found.start < end) {
+                            end = if found.word < self.known { end.max(found.end) } else { end };
+                            from = found.start + 1;
+                        }
+                        at = end;
                     }
                 }
                 None => {}
@@ -154,10 +161,16 @@ impl Redactor {
                 return text.len() - start;
             }
         }
-        let longest = self.patterns.iter().map(Vec::len).max().unwrap_or(0);
+        self.begun(text)
+    }
+
+    /// How many bytes at the end of a text may be the beginning of a known secret or of a marker.
+    fn begun(&self, text: &[u8]) -> usize {
+        let patterns = self.needles.words();
+        let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
         let from = text.len().saturating_sub(longest.saturating_sub(1));
         (from..text.len())
-            .find(|start| self.patterns.iter().any(|pattern| pattern.starts_with(&text[*start..])))
+            .find(|start| patterns.iter().any(|pattern| pattern.starts_with(&text[*start..])))
             .map_or(0, |start| text.len() - start)
     }
 }
@@ -229,9 +242,7 @@ impl<'a> Stream<'a> {
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let Some(last) = memchr::memrchr(b'\n', bytes) else {
             self.partial.extend_from_slice(bytes);
-            if self.partial.len() > MAX_HELD {
-                self.release(out, 0);
-            }
+            self.relieve(out);
             return;
         };
         let (lines, rest) = bytes.split_at(last + 1);
@@ -243,9 +254,18 @@ impl<'a> Stream<'a> {
             self.redactor.block(&whole, &mut self.pem, out);
         }
         self.partial.extend_from_slice(rest);
-        if self.partial.len() > MAX_HELD {
-            self.release(out, 0);
+        self.relieve(out);
+    }
+
+    /// Lets go of a beginning that is too long to be held, but for what may become a secret: a line may be longer than memory.
+    fn relieve(&mut self, out: &mut Vec<u8>) {
+        if self.partial.len() <= MAX_HELD {
+            return;
         }
+        let held = self.redactor.held(&self.partial);
+        // What a marker hides may have no end either. What is told of it is masked up to here, as it is when the stream ends.
+        let held = if held > MAX_HELD / 2 { self.redactor.begun(&self.partial) } else { held };
+        self.release(out, held.min(MAX_HELD));
     }
 
     /// Whether the beginning of a line is held back.
@@ -329,6 +349,26 @@ mod tests {
         assert_eq!(out, b"Password: ", "the beginning of a secret is held back");
         stream.feed(b"erone!\n", &mut out);
         assert_eq!(out, b"Password: (secret)!\n");
+    }
+
+    #[test]
+    fn a_line_without_end_takes_bounded_memory_and_hides_its_secrets() {
+        let redactor = redactor();
+        for filler in ["x", "PrivateKey = y"] {
+            let (mut stream, mut out, mut shown, mut most) = (Stream::new(&redactor), Vec::new(), Vec::new(), 0);
+            // A secret across each border at which a part of the line is let go.
+            let text = format!("{}{SECRET}", filler.repeat(9973 / filler.len())).repeat(400);
+            for piece in text.as_bytes().chunks(8 * 1024) {
+                stream.feed(piece, &mut out);
+                most = most.max(stream.partial.capacity());
+                shown.append(&mut out);
+            }
+            stream.finish(&mut out);
+            shown.append(&mut out);
+            let shown = String::from_utf8(shown).unwrap();
+            assert!(most <= 4 * MAX_HELD, "{most}");
+            assert!(!shown.contains("s3cr3t") && !shown.contains("w0rd") && shown.contains(MASK), "{filler}");
+        }
     }
 
     proptest! {

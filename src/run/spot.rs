@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::diagnose::{Catalogue, Hit};
+use super::needles::Needles;
 
 /// The shortest word that is searched for, bytes: shorter ones stand on every line.
 const SHORTEST: usize = 4;
@@ -16,18 +16,19 @@ const SHORTEST: usize = 4;
 /// The longest line that is looked at, bytes.
 const MAX_LINE: usize = 32 * 1024;
 
-/// After so many lines that had a word and were no failure, that word is noise in this stream; bytes of it are passed over.
-const MAX_JUDGED: u32 = 20_000;
+/// After so many lines in a row that had a word and were no failure, that word is noise in this stream and is passed over.
+const MAX_JUDGED: u32 = 5_000;
 
 /// Spots known failures, each once.
 #[derive(Debug, Clone)]
 pub struct Spotter {
     catalogue: Arc<Catalogue>,
-    words: Option<AhoCorasick>,
+    words: Option<Arc<Needles>>,
     partial: Vec<u8>,
     told: Vec<String>,
     held: Option<Hit>,
-    judged: u32,
+    /// By word: how many lines were judged for it since one was a failure.
+    judged: Vec<u32>,
 }
 
 impl Spotter {
@@ -35,15 +36,18 @@ impl Spotter {
     #[must_use]
     pub fn new(catalogue: Arc<Catalogue>) -> Self {
         let mut words: Vec<String> = catalogue.issues().iter().filter_map(|issue| needed(&issue.pattern)).flatten().collect();
-        words.sort();
-        words.dedup();
-        let built = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&words)
-            .ok();
-        Self { catalogue, words: built, partial: Vec::new(), told: Vec::new(), held: None, judged: 0 }
+        words.iter_mut().for_each(|word| word.make_ascii_lowercase());
+        words.sort_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
+        let mut least: Vec<Vec<u8>> = Vec::new();
+        for word in words {
+            // What stands in another word is enough: it brings the same lines.
+            if !least.iter().any(|known| memchr::memmem::find(word.as_bytes(), known).is_some()) {
+                least.push(word.into_bytes());
+            }
+        }
+        let built = Needles::new(least, true).ok().map(Arc::new);
+        let judged = vec![0; built.as_ref().map_or(0, |words| words.words().len())];
+        Self { catalogue, words: built, partial: Vec::new(), told: Vec::new(), held: None, judged }
     }
 
     /// Takes in output, secrets already removed; gives each known failure the first time it is seen. One that the playbook ignores is none,
@@ -81,6 +85,7 @@ impl Spotter {
 
     fn block(&mut self, block: &[u8], tell: &mut impl FnMut(Hit)) {
         let Some(words) = self.words.clone() else { return };
+        let mut search = words.search(block);
         let mut at = 0;
         if let Some(hit) = self.held.take_if(|_| !block.is_empty()) {
             let line = &block[..memchr::memchr(b'\n', block).unwrap_or(block.len())];
@@ -89,19 +94,22 @@ impl Spotter {
                 tell(hit);
             }
         }
-        while self.judged < MAX_JUDGED
-            && let Some(found) = words.find(&block[at..])
-        {
-            let place = at + found.start();
+        while let Some(found) = search.next(at) {
+            let place = found.start;
+            let Some(judged) = self.judged.get_mut(found.word) else { return };
+            if *judged >= MAX_JUDGED {
+                at = place + 1;
+                continue;
+            }
+            *judged += 1;
             let begin = memchr::memrchr(b'\n', &block[..place]).map_or(0, |feed| feed + 1);
             let end = memchr::memchr(b'\n', &block[place..]).map_or(block.len(), |feed| place + feed);
             at = (end + 1).min(block.len());
             let line = &block[begin..end.min(begin + MAX_LINE)];
-            self.judged += 1;
             if let Some(hit) = self.catalogue.of_line(&String::from_utf8_lossy(line))
                 && !self.told.contains(&hit.id)
             {
-                self.judged = 0;
+                *judged = 0;
                 let next = &block[at..];
                 if next.is_empty() {
                     self.held = Some(hit);
@@ -188,6 +196,13 @@ mod tests {
         assert_eq!(spotted(&[failed, b"...ignoring\n"]), [] as [&str; 0]);
         assert_eq!(spotted(&[&[failed.as_slice(), b"...ignoring\n"].concat()]), [] as [&str; 0]);
         assert_eq!(spotted(&[b"Missing sudo pass", b"word"]), ["sudo-pass"], "also when it comes in pieces and without a line end");
+    }
+
+    #[test]
+    fn a_word_that_is_noise_hides_no_other() {
+        let noise = b"ls: x: command not found\n".repeat(2 * MAX_JUDGED as usize);
+        let pieces: [&[u8]; 2] = [&noise, b"sh: not found, and: Missing sudo password\n"];
+        assert_eq!(spotted(&pieces), ["sudo-pass"]);
     }
 
     #[test]

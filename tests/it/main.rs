@@ -25,6 +25,7 @@ mod crash_matrix;
 mod docs;
 mod engine;
 mod faults;
+mod green;
 mod harness;
 mod helm_guard;
 mod journal_format;

@@ -9,8 +9,11 @@ use mosip_setup::engine::attempt::{Ended, read_exit};
 use mosip_setup::engine::attempt_events::AttemptEvents;
 use mosip_setup::run::detail::{Details, ResourceState};
 use mosip_setup::run::event::Outcome;
+use rustix::process::Signal;
 use serde_json::json;
 
+use crate::runner::wait_for_text;
+use crate::stage::signal;
 use crate::support::{PROGRAM, Place, on_path, skip};
 
 const PLAN: &str = ".mosip-setup.tfplan";
@@ -37,6 +40,11 @@ impl Root {
 
     fn attempt(&self, number: u32) -> PathBuf {
         self.place.path(&format!("attempt-{number}"))
+    }
+
+    /// Waits until an attempt's log has a text.
+    fn wait_for(&self, number: u32, text: &str) {
+        wait_for_text(&self.attempt(number).join("output.log"), text);
     }
 
     fn start(&self, number: u32) -> Child {
@@ -86,4 +94,48 @@ fn a_module_that_fails_is_told_with_the_reason_that_comes_later() {
     let row = details.resources.iter().find(|row| row.module == "module.second").unwrap();
     assert!(row.reason.contains("local-exec provisioner error") && row.reason.contains("exit status 3"), "{row:?}");
     assert!(row.since.is_some() && row.ended.is_some());
+}
+
+#[test]
+fn an_apply_that_is_stopped_ends_in_order_and_goes_on_later() {
+    if !on_path("terraform") {
+        skip!("terraform", "terraform is not installed; Debian does not package it")
+    }
+    let root = Root::new("echo it is under way; test -e done || sleep 60");
+    let runner = root.start(1);
+    root.wait_for(1, "it is under way");
+    signal(i32::try_from(runner.id()).unwrap(), Signal::TERM);
+    let (ended, details) = root.end(1, runner);
+    assert_eq!(ended.outcome, Outcome::Stopped { by: String::new() });
+    assert_eq!((state(&details, "module.first"), state(&details, "module.second")), (ResourceState::Done, ResourceState::Failed));
+    let log = fs::read_to_string(root.attempt(1).join("output.log")).unwrap();
+    assert!(log.contains("Interrupt received"), "Terraform was asked, not killed: {log}");
+    assert!(!root.place.path("root/.terraform.tfstate.lock.info").exists(), "its lock is gone");
+    // What was under way is tainted, and is replaced; what was done stays.
+    fs::write(root.place.path("root/done"), "").unwrap();
+    let (ended, details) = root.end(2, root.start(2));
+    assert_eq!(ended.outcome, Outcome::Done);
+    assert_eq!(state(&details, "module.second"), ResourceState::Done);
+    assert!(details.resources.iter().all(|row| row.module != "module.first"), "{details:?}");
+}
+
+#[test]
+fn warnings_and_lines_that_are_no_events_are_output_and_no_failure() {
+    if !on_path("terraform") {
+        skip!("terraform", "terraform is not installed; Debian does not package it")
+    }
+    let root = Root::new(r#"printf '{"@level":"info"\n\tno event, and a quote: "\n'; echo to stderr >&2"#);
+    fs::write(root.place.path("root/terraform.tfvars"), "unused = 1\n").unwrap();
+    let (ended, details) = root.end(1, root.start(1));
+    assert_eq!(ended.outcome, Outcome::Done, "a warning is no failure");
+    assert_eq!(details.resources.len(), 2, "what apply repeats of the plan counts once");
+    let log = fs::read_to_string(root.attempt(1).join("output.log")).unwrap();
+    for text in
+        ["undeclared variable", r#"{"@level":"info""#, "no event, and a quote: \"", "to stderr", "Apply complete! Resources: 2 added"]
+    {
+        assert!(log.contains(text), "{text} is not in the log: {log}");
+    }
+    let last = fs::read_to_string(root.attempt(1).join("events.jsonl")).unwrap();
+    let progress = last.lines().rev().find_map(|line| serde_json::from_str::<mosip_setup::run::event::Progress>(line).ok()).unwrap();
+    assert_eq!((progress.done, progress.total), (2, 2));
 }
