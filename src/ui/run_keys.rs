@@ -7,13 +7,16 @@ use super::failure;
 use super::keymap::Action;
 use super::popup::{EntryFor, Popup, Then};
 use super::run::{Focus, Run, engine, refresh_log, retry};
-use super::{layout, popup_keys, review};
+use super::{layout, log_keys, popup_keys, review};
 use crate::install::plan::PlanPhase;
 use crate::run::machine::{self, Selection};
 use crate::run::state::{PhaseState, State};
 
 /// Does what a key on the run screen means.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    if let Some(commands) = log_keys::act(model, action) {
+        return commands;
+    }
     let rows = layout::log_rows(model);
     let Some(run) = &mut model.run else { return Vec::new() };
     let page = rows.saturating_sub(1).max(1);
@@ -32,14 +35,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Home => run.log.home(),
         Action::Follow | Action::End => run.log.end(),
         Action::Wrap => run.log.wrap = Some(!run.wraps()),
-        Action::Full => run.full = true,
-        Action::Search => {
-            let before = run.log.needle.clone();
-            let text = "A text in the log of this attempt; without upper-case letters the case does not count.";
-            model.popups.push(Popup::entry("Search the log", text, &before, EntryFor::LogSearch));
-            return Vec::new();
-        }
-        Action::FindNext | Action::FindPrevious => return run.log.search(action == Action::FindNext).into_iter().collect(),
+        Action::Full => run.full = !run.full,
         Action::EarlierAttempt | Action::LaterAttempt => {
             if let Some((_, attempt, count)) = run.attempts() {
                 let next = if action == Action::EarlierAttempt { attempt.saturating_sub(1).max(1) } else { (attempt + 1).min(count) };
@@ -50,7 +46,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             run.detail.turn();
             run.log_first |= run.shows_failure();
         }
-        Action::ToFailure => return super::run::to_failure(model),
+        Action::ToFailure => return log_keys::to_failure(model),
         Action::Copy => return copy(model),
         Action::CopyRemedy => return copy_remedy(model),
         Action::Back if run.full => run.full = false,
@@ -105,7 +101,10 @@ pub fn useful(run: &Run, action: Action) -> bool {
             !gone && skippable && !settled && (asked || phase_state != Some(PhaseState::Running))
         }
         Action::Enter => asked || matches!(run.focus, Focus::Failure(_)),
-        Action::Full | Action::Search | Action::Wrap | Action::Copy => log && (run.full || run.log_first || !failed),
+        Action::Full | Action::Search | Action::Wrap | Action::Copy | Action::Narrow | Action::Pager | Action::SaveLog | Action::Times => {
+            log && (run.full || run.log_first || !failed)
+        }
+        Action::AllLines => run.log.filter.is_some(),
         Action::CopyRemedy => run.failure().is_some_and(|(_, failure)| failure.diagnoses.iter().any(|hit| !hit.commands.is_empty())),
         Action::Turn => run.detail.has_work() || run.detail.has_cluster(),
         Action::ToFailure => run.detail.details.failing().is_some(),
