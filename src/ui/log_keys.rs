@@ -82,8 +82,17 @@ pub fn act(model: &mut Model, action: Action) -> Option<Vec<Command>> {
     Some(commands)
 }
 
-fn jump(run: &mut Run, pattern: Option<Pattern>, what: &str, forward: bool) -> Vec<Command> {
+/// Shows the log, where something else stands in its place.
+fn show(run: &mut Run) {
     run.detail.view = View::Log;
+    if run.shows_failure() {
+        run.log_first = true;
+        run.focus = Focus::Log;
+    }
+}
+
+fn jump(run: &mut Run, pattern: Option<Pattern>, what: &str, forward: bool) -> Vec<Command> {
+    show(run);
     pattern.and_then(|pattern| run.log.seek(pattern, what.to_owned(), forward)).into_iter().collect()
 }
 
@@ -97,6 +106,7 @@ pub fn problem(text: &str) -> Option<String> {
 pub fn search(model: &mut Model, text: &str) -> Vec<Command> {
     let Some(run) = &mut model.run else { return Vec::new() };
     let pattern = if text.is_empty() { None } else { Pattern::read(text).ok() };
+    show(run);
     run.log.set_search(pattern.clone());
     let Some(pattern) = pattern else { return Vec::new() };
     // From the end it goes backwards: what just happened matters most.
@@ -111,7 +121,7 @@ pub fn search(model: &mut Model, text: &str) -> Vec<Command> {
 pub fn filter(model: &mut Model, text: Option<&str>) -> Vec<Command> {
     let Some(run) = &mut model.run else { return Vec::new() };
     let pattern = text.filter(|text| !text.is_empty()).and_then(|text| Pattern::read(text).ok());
-    run.detail.view = View::Log;
+    show(run);
     run.log.set_filter(pattern);
     refresh_log(model, false)
 }

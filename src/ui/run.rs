@@ -64,6 +64,8 @@ pub struct Run {
     pub detail: DetailPane,
     /// How long past runs took.
     pub history: History,
+    /// How far the panel of a failed phase is scrolled.
+    pub panel_top: usize,
     /// The attempt shown, where it is not the last.
     pub attempt: Option<u32>,
     /// Whether the log has the whole screen.
@@ -211,6 +213,7 @@ impl Run {
             Event::StepFinished { step, outcome, .. } => {
                 self.progress.remove(step);
                 if self.auto && !outcome.is_success() {
+                    self.panel_top = 0;
                     self.cursor = Some(Place { phase: step.phase.clone(), step: None });
                     self.focus = Focus::Failure(0);
                     self.log_first = false;

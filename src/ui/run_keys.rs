@@ -3,11 +3,12 @@
 use super::app::{Model, Screen};
 use super::desk::Command;
 use super::detail_pane::View;
-use super::failure;
 use super::keymap::Action;
 use super::popup::{EntryFor, Popup, Then};
 use super::run::{Focus, Run, engine, refresh_log, retry};
-use super::{layout, log_keys, popup_keys, review};
+use super::{failure, failure_view, layout, log_keys, popup_keys, review};
+use ratatui::layout::Rect;
+
 use crate::install::plan::PlanPhase;
 use crate::run::machine::{self, Selection};
 use crate::run::state::{PhaseState, State};
@@ -18,9 +19,14 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         return commands;
     }
     let rows = layout::log_rows(model);
+    let pane = layout::panel(model);
     let Some(run) = &mut model.run else { return Vec::new() };
     let page = rows.saturating_sub(1).max(1);
     if run.detail.shown() != View::Log && !run.full && !run.shows_failure() && scroll_detail(run, action, page) {
+        model.dirty = true;
+        return Vec::new();
+    }
+    if run.shows_failure() && !run.full && scroll_panel(run, action, page, pane) {
         model.dirty = true;
         return Vec::new();
     }
@@ -54,6 +60,22 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     }
     let resized = matches!(action, Action::Full | Action::Back);
     refresh_log(model, resized)
+}
+
+/// Scrolls the panel of a failed phase; whether the key is one that scrolls.
+fn scroll_panel(run: &mut Run, action: Action, page: usize, pane: Rect) -> bool {
+    let most = failure_view::most_down(run, pane);
+    let top = run.panel_top.min(most);
+    run.panel_top = match action {
+        Action::ScrollUp => top.saturating_sub(1),
+        Action::ScrollDown => (top + 1).min(most),
+        Action::PageUp => top.saturating_sub(page),
+        Action::PageDown => (top + page).min(most),
+        Action::Home => 0,
+        Action::Follow | Action::End => most,
+        _ => return false,
+    };
+    true
 }
 
 /// Scrolls what the step does in detail; whether the key is one that scrolls. Tasks are read from their end, the rest from its beginning.
@@ -127,7 +149,7 @@ fn copy_remedy(model: &mut Model) -> Vec<Command> {
 fn copy(model: &mut Model) -> Vec<Command> {
     let Some(run) = &model.run else { return Vec::new() };
     let text = match run.failure() {
-        Some((_, failure)) if !run.full && !failure.command.is_empty() => failure.command,
+        Some((step, failure)) if !run.full && !failure.command.is_empty() => failure::by_hand(run, &step, &failure),
         _ => run.log.window.lines.iter().map(|line| super::text::plain(&super::text::tame(&line.text)) + "\n").collect(),
     };
     model.say("Copied to the terminal's clipboard, where the terminal allows it");
@@ -171,6 +193,7 @@ fn move_cursor(run: &mut Run, up: bool) {
     let at = run.cursor.as_ref().and_then(|cursor| places.iter().position(|place| place == cursor)).unwrap_or(0);
     let next = if up { at.saturating_sub(1) } else { (at + 1).min(places.len().saturating_sub(1)) };
     run.cursor = places.get(next).cloned();
+    run.panel_top = 0;
     run.attempt = None;
     // Back on what runs, the cursor goes with it again.
     let running = run.state.as_ref().and_then(State::running).map(|(step, _)| step.clone());

@@ -8,7 +8,7 @@ use mosip_setup::ui::popup::Popup;
 use mosip_setup::ui::theme;
 use std::io::Write;
 
-use crate::ui_demo::{Story, draw, press, text, told};
+use crate::ui_demo::{Story, draw, plan, press, text, told};
 
 /// The run screen with a step under way that has printed this.
 fn reading(columns: u16, rows: u16, log: &str) -> Story {
@@ -222,4 +222,41 @@ fn a_search_says_how_far_it_is_and_is_called_off() {
     assert_eq!(story.model.context(), Context::LogFull, "it is called off and nothing else");
     told(&mut story.model, Told::LogFound { ticket: search.ticket, found: Ok(Some(0)) });
     assert_eq!(first_line(&story), "ok: [vm1] line 1", "what comes too late moves nothing");
+}
+
+#[test]
+fn all_of_the_failure_panel_can_be_read_on_a_small_screen() {
+    let mut story = Story::begin(80, 24);
+    story.go_to_cluster();
+    story.fail_cluster();
+    let shown = text(&story.model);
+    assert!(shown.contains("what ") && shown.contains("where") && shown.contains("▸ Retry"), "{shown}");
+    let mut seen = shown;
+    for _ in 0..9 {
+        story.press("PgDn");
+        seen.push_str(&text(&story.model));
+    }
+    for part in ["exit     code 4", "remedy", "UNREACHABLE!", "by hand", "cd /home", "ansible-playbook -i", "upstream", "log  "] {
+        assert!(seen.contains(part), "{part}:\n{seen}");
+    }
+    let bottom = text(&story.model);
+    story.press("PgUp");
+    assert_ne!(text(&story.model), bottom, "one page up is one page up, however often it went down");
+    story.press("j k Home");
+    assert!(text(&story.model).contains("what "), "{}", text(&story.model));
+    // A jump in the log leads to the log.
+    story.press("Esc {");
+    assert!(!text(&story.model).contains("▸ Retry"), "{}", text(&story.model));
+}
+
+#[test]
+fn what_failed_can_be_run_by_hand() {
+    let plan = plan();
+    let step = plan.step(&"services/apply".parse().unwrap()).unwrap();
+    let typed = step.by_hand("terraform apply -input=false -json .mosip-setup.tfplan");
+    let dir = step.dir.clone().unwrap();
+    // The saved plan is gone when an attempt has ended, and people read no JSON.
+    assert!(typed.starts_with(&format!("cd {dir} && terraform apply")) && !typed.contains("tfplan") && !typed.contains("-json"), "{typed}");
+    assert_eq!(step.by_hand("terraform init -input=false -json"), format!("cd {dir} && terraform init"));
+    assert_eq!(step.by_hand(""), "");
 }
