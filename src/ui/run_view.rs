@@ -86,7 +86,7 @@ pub fn full_log(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Some(notice) => frame.render_widget(Span::styled(text::cut(&notice.text, usize::from(area.width)), theme::accent()), last),
         None => {
             let useful = |action| super::run_keys::useful(run, action);
-            let title = (area.width * 9 / 20).clamp(24, 90);
+            let title = (area.width * 8 / 20).clamp(24, 80);
             frame.render_widget(log_title(run, usize::from(title), true), Rect { width: title, ..last });
             let right = Rect::new(area.x + title, last.y, area.width - title, 1);
             widgets::keys(frame, right, &super::keymap::footer_of(super::keymap::Context::LogFull, &useful));

@@ -74,8 +74,8 @@ fn the_log_is_searched_copied_and_paged_from_the_screen_and_from_a_shell() {
     terminal.send("o");
     terminal.until_shows("Copy the log to a file");
     terminal.send("<enter>");
-    let screen = terminal.until_shows("(0600)");
-    let line = screen.lines().find(|line| line.contains("(0600)")).unwrap_or_default().to_owned();
+    let screen = terminal.until_shows("lines are in");
+    let line = screen.lines().find(|line| line.contains("lines are in")).unwrap_or_default().to_owned();
     let path = line.split_whitespace().find(|word| word.starts_with('/')).unwrap_or_default().to_owned();
     let copied = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}\n{screen}"));
     assert!(copied.lines().count() > 1 && copied.lines().all(|line| line.contains(" TASK [") && line.as_bytes()[2] == b':'), "{copied}");

@@ -90,7 +90,10 @@ impl Pattern {
     #[must_use]
     pub fn find(&self, text: &[u8], from: usize) -> Option<usize> {
         // Behind the last line feed there is no further line.
-        self.regex.find_at(text, from).map(|found| found.start()).filter(|at| *at < text.len() || text.last() != Some(&b'\n'))
+        self.regex
+            .find_at(text, from)
+            .map(|found| found.start())
+            .filter(|at| *at < text.len() || text.last().is_some_and(|last| *last != b'\n'))
     }
 
     /// Whether a line has it.

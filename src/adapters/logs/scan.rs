@@ -456,7 +456,7 @@ mod tests {
         for shift in 0..40 {
             let mut text = vec![b'.'; BLOCK - 60 + shift];
             text.extend_from_slice(b"\nfatal: [vm1]: FAILED! => {}\n...ignoring\nok: [vm1]\nfatal: [vm2]: FAILED! => {}\n");
-            let last = text.len() as u64 - 29;
+            let last = text.len() as u64 - 28;
             assert_eq!(forward(&text, &wanted, 0), Some(last), "shift {shift}");
             assert_eq!(backward(&text, &wanted, u64::MAX), Some(last), "shift {shift}");
             assert_eq!(backward(&text, &wanted, last), None, "shift {shift}");
@@ -508,7 +508,9 @@ mod tests {
             for line in text.split_inclusive(|byte| *byte == b'\n') {
                 let mut plain = Vec::new();
                 plain::plain_line(line.strip_suffix(b"\n").unwrap_or(line), &mut plain);
-                if wanted.pattern.is_in(&plain) {
+                // Of an unfinished line nothing may be there to see.
+                let seen = !plain.is_empty() || line.ends_with(b"\n");
+                if seen && wanted.pattern.is_in(&plain) {
                     expected.push(offset);
                 }
                 offset += line.len() as u64;
