@@ -7,6 +7,7 @@ use super::app::Model;
 use super::desk::{Command, IndexFor, LogWindow, Trouble};
 use super::detail_pane::View;
 use super::keymap::Action;
+use super::layout;
 use super::popup::{EntryFor, Popup};
 use super::run::{Focus, Run, refresh_log};
 use crate::adapters::logs::pattern::Pattern;
@@ -159,12 +160,13 @@ pub fn to_failure(model: &mut Model) -> Vec<Command> {
 pub fn arrived(model: &mut Model, ticket: u64, window: Result<LogWindow, Trouble>) -> (bool, Vec<Command>) {
     let Some(run) = &mut model.run else { return (false, Vec::new()) };
     let changed = run.log.arrived(ticket, window.map_err(|trouble| trouble.message));
-    let commands = if run.log.filter.is_some() || run.log.search.is_some() { refresh_log(model, false) } else { Vec::new() };
-    (changed, commands)
+    // Nothing else: to ask for the end again at once would be to read without a pause.
+    (changed, run.log.index_requests())
 }
 
 /// More is known of the lines that are wanted.
 pub fn indexed(model: &mut Model, ticket: u64, purpose: IndexFor, known: Arc<Matches>, ended: Option<Result<(), Trouble>>) -> Vec<Command> {
+    let rows = layout::log_rows(model);
     let Some(run) = &mut model.run else { return Vec::new() };
     if !run.log.indexed(ticket, purpose, known, ended.is_some()) {
         return Vec::new();
@@ -174,7 +176,7 @@ pub fn indexed(model: &mut Model, ticket: u64, purpose: IndexFor, known: Arc<Mat
         model.complain(trouble.message);
         return Vec::new();
     }
-    refresh_log(model, false)
+    run.log.requests(rows)
 }
 
 /// A search is so far.

@@ -145,7 +145,8 @@ impl LogPane {
         Some(Command::ReadLog(LogRequest { path: self.path.clone(), step, attempt, from, lines, filter, times: self.times, ticket }))
     }
 
-    fn index_requests(&mut self) -> Vec<Command> {
+    /// The requests that are due for the lines that a search or a filter wants.
+    pub fn index_requests(&mut self) -> Vec<Command> {
         let (size, path, mut ticket) = (self.window.size, self.path.clone(), self.ticket);
         let also = self.filter.as_ref().map(|found| found.pattern.clone());
         let mut due = |found: &mut Option<Found>, purpose, also: Option<Pattern>| {
