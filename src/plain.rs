@@ -346,7 +346,9 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
                         text.push_str(&format!("\n         do: {}", failure.hint));
                     }
                     if !failure.command.is_empty() {
-                        text.push_str(&format!("\n         by hand: {}", failure.command));
+                        let planned = state.and_then(|state| state.plan.step(step));
+                        let by_hand = planned.map_or_else(|| failure.command.clone(), |planned| planned.by_hand(&failure.command));
+                        text.push_str(&format!("\n         by hand: {by_hand}"));
                     }
                     text
                 }

@@ -16,6 +16,7 @@ pub mod known_hosts;
 pub mod kubectl;
 pub mod layout;
 pub mod logout;
+pub mod logs;
 pub mod net;
 mod outside;
 pub mod paths;

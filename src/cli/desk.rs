@@ -1,13 +1,13 @@
 //! The desk of the full screen: performs what the screens ask for, each in a task of its own.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::desk_logs::{self, Turns};
 use crate::adapters::history;
 use crate::adapters::ignores;
 use crate::adapters::import;
@@ -33,10 +33,9 @@ use crate::install::profile::Profile;
 use crate::install::site::{Draft, Knobs, SourceOverride};
 use crate::run::state::State;
 use crate::ui::desk::{
-    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, LoadedSite, LogWindow, Overview, ProfileEntry, Renewal, Reply,
-    RunEntry, ShellRequest, SiteEntry, Told, Trouble,
+    Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, IndexFor, LoadedSite, Overview, PageRequest, ProfileEntry,
+    Renewal, Reply, RunEntry, ShellRequest, SiteEntry, Told, Trouble,
 };
-use crate::ui::log_source;
 
 /// Performs commands over the engine's setup.
 pub struct SetupDesk {
@@ -44,13 +43,18 @@ pub struct SetupDesk {
     /// Site files as last read, so that a change by somebody else is noticed when they are saved.
     open: BTreeMap<PathBuf, OpenSite>,
     preflight: Option<tokio::task::JoinHandle<()>>,
+    /// In logs: the search, the count of its matches, the lines of the filter. A new one calls off the one before.
+    searches: Turns,
+    counts: Turns,
+    filters: Turns,
 }
 
 impl SetupDesk {
     /// A desk over this setup.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        Self { setup, open: BTreeMap::new(), preflight: None }
+        let turns = Turns::default;
+        Self { setup, open: BTreeMap::new(), preflight: None, searches: turns(), counts: turns(), filters: turns() }
     }
 
     fn save(&mut self, path: &Path, draft: &Draft) -> Result<String, Trouble> {
@@ -191,17 +195,23 @@ impl Desk for SetupDesk {
                     told.tell(Told::Warning(warning));
                 }
             })),
-            Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || {
-                let window = match File::open(&request.path) {
-                    Ok(mut file) => {
-                        log_source::read_window(&mut file, request.from, request.lines).map_err(|error| Trouble::new(error.to_string()))
-                    }
-                    // A step that has just begun has no log yet.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(LogWindow::default()),
-                    Err(error) => Err(Trouble::new(format!("{}: {error}", request.path.display()))),
+            Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || desk_logs::read(&request, &told))),
+            Command::SearchLog(search) => {
+                let on = self.searches.begin();
+                drop(tokio::task::spawn_blocking(move || desk_logs::search(&search, &on, &told)));
+            }
+            Command::CancelSearch => drop(self.searches.begin()),
+            Command::IndexLog(index) => {
+                let on = match index.purpose {
+                    IndexFor::Search => self.counts.begin(),
+                    IndexFor::Filter => self.filters.begin(),
                 };
-                told.tell(Told::Log { ticket: request.ticket, window });
-            })),
+                drop(tokio::task::spawn_blocking(move || desk_logs::index(index, &on, &told)));
+            }
+            Command::SaveLog(mut save) => {
+                save.to = self.resolve(&save.to);
+                drop(tokio::task::spawn_blocking(move || told.tell(Told::LogSaved(desk_logs::save(&save)))));
+            }
             Command::ReadEvents(request) => drop(tokio::task::spawn_blocking(move || {
                 // A step without events has none to show.
                 let read = read_from(&request.path, request.from).map_or_else(
@@ -213,12 +223,7 @@ impl Desk for SetupDesk {
             Command::LoadHistory { run } => drop(tokio::task::spawn_blocking(move || {
                 told.tell(Told::History(Box::new(history::read(&run))));
             })),
-            Command::SearchLog(search) => drop(tokio::task::spawn_blocking(move || {
-                let found =
-                    File::open(&search.path).and_then(|mut file| log_source::find(&mut file, &search.needle, search.from, search.forward));
-                told.tell(Told::LogFound { ticket: search.ticket, found: found.map_err(|error| Trouble::new(error.to_string())) });
-            })),
-            Command::Engine(_) | Command::Shell(_) | Command::Copy(_) | Command::Notify(_) | Command::Quit => {}
+            Command::Engine(_) | Command::Shell(_) | Command::Page(_) | Command::Copy(_) | Command::Notify(_) | Command::Quit => {}
         }
     }
 
@@ -229,6 +234,10 @@ impl Desk for SetupDesk {
         });
         let secrets = secrets.transpose().map_err(std::io::Error::other)?;
         super::shell::open(&request.plan, &request.step, secrets.as_ref())
+    }
+
+    fn page(&mut self, request: &PageRequest) -> std::io::Result<()> {
+        desk_logs::page(request)
     }
 }
 

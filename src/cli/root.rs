@@ -9,7 +9,7 @@ use color_eyre::Report;
 
 use super::asking;
 use super::common::{Common, Failure, Outcome, note};
-use super::{attach, check, fetch, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
+use super::{attach, check, fetch, logs, new, plan, profiles, rehearse, render, requirements, run, screen, shell, site, watch};
 use crate::adapters::process::{ON_TERMINAL, become_on_terminal};
 use crate::engine::acme_hook::{self, Challenge};
 use crate::engine::attempt::{self, AttemptSpec};
@@ -61,7 +61,7 @@ pub enum Verb {
     /// Say where the run stands
     Status,
     /// Show what a step printed
-    Logs(watch::LogsArgs),
+    Logs(logs::LogsArgs),
     /// Run a phase again
     Retry(run::RetryArgs),
     /// Go on without a phase
@@ -145,7 +145,7 @@ async fn dispatch(root: &Root) -> Result<Exit, Report> {
         Some(Verb::Attach(args)) => attach::attach(args, common).await,
         Some(Verb::Stop(args)) => attach::stop(args, common).await,
         Some(Verb::Status) => watch::status(common),
-        Some(Verb::Logs(args)) => watch::logs(args, common),
+        Some(Verb::Logs(args)) => logs::logs(args, common),
         Some(Verb::Retry(args)) => run::retry(args, common).await,
         Some(Verb::Skip(args)) => run::skip(args, common).await,
         Some(Verb::Shell(args)) => shell::run(args, common).await,

@@ -1,22 +1,16 @@
-//! `status` and `logs`: look at a run from any shell.
+//! `status`: look at a run from any shell.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::time::Duration;
-
-use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::common::{Common, Failure, Outcome, print};
-use super::run::phase_names;
 use crate::adapters::history;
 use crate::engine::attempt::{is_locked, read_holder};
 use crate::engine::attempt_events::AttemptEvents;
 use crate::engine::client::{log_path, look};
 use crate::engine::setup::{FoundRun, Holder, Setup};
 use crate::exit::Exit;
-use crate::install::ids::{PhaseId, StepId, StepRef};
+use crate::install::ids::PhaseId;
 use crate::install::plan::PlanPhase;
 use crate::plain::seconds;
 use crate::run::detail::between;
@@ -24,20 +18,6 @@ use crate::run::event::Now;
 use crate::run::expect::{Band, History, words};
 use crate::run::state::{PhaseState, State};
 use crate::run::waiting::{Waiting, waiting};
-
-/// Arguments of `logs`.
-#[derive(Debug, Clone, Args)]
-pub struct LogsArgs {
-    /// PHASE, or PHASE/STEP.
-    #[arg(value_name = "PHASE[/STEP]")]
-    pub step: String,
-    /// Which attempt; without it the last.
-    #[arg(long, value_name = "N")]
-    pub attempt: Option<u32>,
-    /// Go on as the log grows, until the step has ended.
-    #[arg(long, short)]
-    pub follow: bool,
-}
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -95,7 +75,11 @@ struct QuestionStatus<'a> {
     secret: bool,
 }
 
-fn found(common: &Common, setup: &Setup) -> Result<FoundRun, Failure> {
+/// The last run of the site.
+///
+/// # Errors
+/// There is none, or its journal is damaged.
+pub fn found(common: &Common, setup: &Setup) -> Result<FoundRun, Failure> {
     let project = setup.project(&common.site_file()?)?;
     setup.last_run(&project.state()?)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))
 }
@@ -219,64 +203,4 @@ pub fn status(common: &Common) -> Outcome {
 /// A part of a sentence behind a comma, where there is one.
 fn after(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(", {text}") }
-}
-
-/// `logs`.
-///
-/// # Errors
-/// There is no such phase, step or attempt.
-pub fn logs(args: &LogsArgs, common: &Common) -> Outcome {
-    let setup = common.setup()?;
-    let found = found(common, &setup)?;
-    let (step, attempt) = choose(&found.state, args)?;
-    let path = log_path(found.folder.root(), &step, attempt);
-    let mut file = File::open(&path)
-        .map_err(|error| Failure::usage(format!("there is no log of attempt {attempt} of {step}: {}: {error}", path.display())))?;
-    let mut out = std::io::stdout().lock();
-    let mut read = 0_u64;
-    let mut buffer = vec![0; 64 * 1024];
-    let lock = found.folder.root().ancestors().nth(2).map(|site| site.join("runner.lock")).unwrap_or_default();
-    loop {
-        let ended = path.with_file_name("exit.json").exists() || !is_locked(&lock);
-        file.seek(SeekFrom::Start(read))?;
-        loop {
-            let length = file.read(&mut buffer)?;
-            if length == 0 {
-                break;
-            }
-            read += length as u64;
-            out.write_all(&buffer[..length])?;
-        }
-        out.flush()?;
-        if !args.follow || ended {
-            return Ok(Exit::Done);
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn choose(state: &State, args: &LogsArgs) -> Result<(StepRef, u32), Failure> {
-    let (phase, step) = args.step.split_once('/').map_or((args.step.as_str(), None), |(phase, step)| (phase, Some(step)));
-    let Some(planned) = state.plan.phase(phase) else {
-        return Err(Failure::usage(format!("there is no phase '{phase}'; the phases are {}", phase_names(&state.plan))));
-    };
-    let step: StepRef = match step {
-        Some(step) => {
-            let names: Vec<&str> = planned.steps.iter().map(|step| step.id.as_str()).collect();
-            let id: Option<StepId> = planned.steps.iter().find(|known| known.id == *step).map(|step| step.id.clone());
-            let id =
-                id.ok_or_else(|| Failure::usage(format!("phase '{phase}' has no step '{step}'; its steps are {}", names.join(", "))))?;
-            StepRef { phase: planned.id.clone(), step: id }
-        }
-        None => {
-            let begun = state.steps_of(planned).filter(|(_, record)| record.is_some_and(|record| record.attempts > 0)).last();
-            begun.map(|(step, _)| step).ok_or_else(|| Failure::usage(format!("phase '{phase}' has not begun")))?
-        }
-    };
-    let last = state.step(&step).map_or(0, |record| record.attempts);
-    let attempt = args.attempt.unwrap_or(last);
-    if attempt == 0 || attempt > last {
-        return Err(Failure::usage(format!("{step} has {last} attempt(s)")));
-    }
-    Ok((step, attempt))
 }

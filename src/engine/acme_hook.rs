@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::attempt::{ATTEMPT_VARIABLE, append_progress, log};
+use crate::adapters::logs::times::MarkedLog;
 use crate::adapters::net;
 use crate::run::event::Progress;
 
@@ -126,7 +127,7 @@ fn wanted(text: &str) -> Vec<(String, String)> {
 }
 
 fn say(challenge: &Challenge, text: &str) -> io::Result<()> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(log(&challenge.attempt))?.write_all(text.as_bytes())
+    MarkedLog::open(&log(&challenge.attempt))?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Carries out single steps: through runners where there are commands, in this process where there are none.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::adapters::files::render::{self, Change, RenderState};
 use crate::adapters::ignores;
 use crate::adapters::kubectl::Look;
+use crate::adapters::logs::times::MarkedLog;
 use crate::adapters::paths::{RunPaths, SitePaths};
 use crate::adapters::secrets::{LEAST_BYTES, Secrets};
 use crate::install::check::{Finding, Gate, Verdict};
@@ -279,8 +278,7 @@ impl Executor {
         };
         // A step that is carried out here leaves no record of its own, but on a full disk it does not begin either.
         let room = make_dir(&dir).and_then(|()| reserve_exit(&dir));
-        let opened =
-            room.and_then(|()| release_exit(&dir)).and_then(|()| OpenOptions::new().append(true).create(true).mode(0o600).open(log(&dir)));
+        let opened = room.and_then(|()| release_exit(&dir)).and_then(|()| MarkedLog::open(&log(&dir)));
         let mut output = match opened {
             Ok(output) => output,
             Err(error) => return own(begun, Outcome::Failed(trouble(&format!("{} cannot be written", dir.display()), &error)), 0),
@@ -406,7 +404,7 @@ impl Executor {
     /// Exit code 0 is not success: the checks named under `verify` must hold.
     async fn verify(&self, plan: &Plan, step: &PlanStep, dir: &std::path::Path, ended: &mut Ended) {
         let findings = self.checks(plan, Scope::Named(step.verify.clone())).await;
-        let mut output = OpenOptions::new().append(true).open(log(dir)).ok();
+        let mut output = log(dir).exists().then(|| MarkedLog::open(&log(dir)).ok()).flatten();
         let mut say = |line: &str| {
             if let Some(output) = &mut output {
                 let _ = writeln!(output, "verify: {line}");

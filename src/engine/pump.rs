@@ -14,6 +14,7 @@ use super::prompting::Asking;
 use super::runner::create_private;
 use super::telling::Teller;
 use crate::adapters::ansible::{Playbook, compare_inventory};
+use crate::adapters::logs::times::MarkedLog;
 use crate::adapters::process::{Look, Output};
 use crate::adapters::terraform::Root;
 use crate::run::detail::Detail;
@@ -41,7 +42,7 @@ pub struct Pump {
     /// Sees to prompts, where the child has a terminal.
     pub asking: Option<Asking>,
     /// The log.
-    pub log: File,
+    pub log: MarkedLog,
     /// The attempt's folder, for progress.
     pub dir: PathBuf,
     /// Removes secrets.
@@ -236,7 +237,7 @@ impl Pump {
             self.teller.tell(seen);
         }
         // The line is not written yet, so it stands behind what the log has now.
-        let log = self.log.metadata().map_or(0, |metadata| metadata.len());
+        let log = self.log.length();
         self.teller.tell(printed.into_iter().map(|one| Detail::Printed { name: one.task, host: one.host, line: one.begins, log }));
     }
 

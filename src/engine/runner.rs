@@ -26,6 +26,7 @@ use super::lookout::Lookout;
 use super::prompting::Asking;
 use super::pump::{Pump, Pumped};
 use super::telling::Teller;
+use crate::adapters::logs::times::MarkedLog;
 use crate::adapters::process::{Output, Start, own_image, own_path, signal_group, start};
 use crate::install::planner::shell_quote;
 use crate::install::profile::Terminal;
@@ -108,8 +109,7 @@ async fn run_commands(spec: &AttemptSpec, last: Option<&Holder>) -> Outcome {
         Ok(redactor) => Arc::new(redactor),
         Err(error) => return failed(format!("output cannot be kept free of secrets: {error}"), ""),
     };
-    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(log(&spec.dir));
-    let mut output = match opened {
+    let mut output = match MarkedLog::open(&log(&spec.dir)) {
         Ok(output) => output,
         Err(error) => return Outcome::Failed(trouble(&format!("{} cannot be written", log(&spec.dir).display()), &error)),
     };

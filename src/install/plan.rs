@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckSpec;
+use super::command_words::shell_quote;
 use super::field::Field;
 use super::helm::HelmSpec;
 use super::hints::Hints;
@@ -293,6 +294,26 @@ impl PlanStep {
             line.argv.splice(at..at, ["--limit".to_owned(), hosts.join(",")]);
         }
         lines
+    }
+
+    /// A command of it that failed, as an operator types it in any shell: with its folder, and of Terraform for people, without the saved plan,
+    /// which is gone by then.
+    #[must_use]
+    pub fn by_hand(&self, failed: &str) -> String {
+        let mut words: Vec<String> = failed.split(' ').map(str::to_owned).collect();
+        if let Action::Terraform { var_files, .. } = &self.action {
+            let of_ours =
+                |word: &String| word == "-json" || word == "-input=false" || word == TERRAFORM_PLAN_FILE || word.starts_with("-out=");
+            words.retain(|word| !of_ours(word));
+            if words.iter().any(|word| word == "apply") {
+                words.extend(var_files.iter().map(|file| shell_quote(&format!("-var-file={file}"))));
+            }
+        }
+        let command = words.join(" ");
+        match &self.dir {
+            Some(dir) if !command.is_empty() => format!("cd {} && {command}", shell_quote(dir)),
+            _ => command,
+        }
     }
 
     /// The commands it runs, in order. Write, wait, ask and check steps have none: the engine does them itself.

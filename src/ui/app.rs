@@ -16,8 +16,8 @@ use super::site::SiteForm;
 use super::start::Start;
 use super::theme::Look;
 use super::{
-    advanced, fix, form, help, host_keys, import, machines, popup_keys, preflight, preflight_view, review, review_view, run, run_keys,
-    run_view, start, summary, widgets,
+    advanced, fix, form, help, host_keys, import, log_keys, machines, popup_keys, preflight, preflight_view, review, review_view, run,
+    run_keys, run_view, start, summary, widgets,
 };
 use crate::engine::client::Update;
 
@@ -58,8 +58,8 @@ pub enum Msg {
     Joined(PathBuf),
     /// The engine tells something.
     Update(Update),
-    /// A shell that was opened has ended; with a reason where it could not be opened.
-    ShellEnded(Option<String>),
+    /// What the terminal was lent to, a shell or a pager, has ended; with a reason where it could not be started.
+    TakenBack(Option<String>),
     /// Somebody outside asks the program to end.
     Terminate,
     /// The terminal is gone.
@@ -253,10 +253,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             run::joined(model, folder)
         }
         Msg::Update(update) => run::updated(model, update),
-        Msg::ShellEnded(reason) => {
+        Msg::TakenBack(reason) => {
             model.dirty = true;
             if let Some(reason) = reason {
-                model.complain(format!("No shell: {reason}"));
+                model.complain(reason);
             }
             Vec::new()
         }
@@ -409,12 +409,26 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
         }
         Told::Log { ticket, window } => {
             // Drawn only where it changed something, or where a key is still to be shown.
-            model.dirty = run::log_arrived(model, ticket, window) || dirty;
-            Vec::new()
+            let (changed, commands) = log_keys::arrived(model, ticket, window);
+            model.dirty = changed || dirty;
+            commands
         }
         Told::Events { ticket, read } => run::events_arrived(model, ticket, &read),
         Told::History(history) => run::history_arrived(model, *history),
-        Told::LogFound { ticket, found } => run::log_found(model, ticket, found),
+        Told::LogSearching { ticket, at } => {
+            model.dirty = dirty;
+            log_keys::searching(model, ticket, at);
+            Vec::new()
+        }
+        Told::LogIndexed { ticket, purpose, known, ended } => {
+            model.dirty = dirty;
+            log_keys::indexed(model, ticket, purpose, known, ended)
+        }
+        Told::LogSaved(result) => {
+            log_keys::saved(model, result);
+            Vec::new()
+        }
+        Told::LogFound { ticket, found } => log_keys::found(model, ticket, found),
     }
 }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
+use crate::adapters::logs::pattern::Wanted;
+use crate::adapters::logs::scan::Matches;
 use crate::engine::client::Client;
 use crate::install::change::FileChange;
 use crate::install::check::{Finding, Target};
@@ -145,8 +147,16 @@ pub enum Command {
     Engine(Box<machine::Command>),
     /// Reads a window of a log. Answered by [`Told::Log`].
     ReadLog(LogRequest),
-    /// Looks for a text in a log. Answered by [`Told::LogFound`].
+    /// Looks for a line in a log, in the place of the search before. Answered by [`Told::LogSearching`] and, at the end, [`Told::LogFound`].
     SearchLog(LogSearch),
+    /// Finds all lines that a search or a filter wants. Answered by [`Told::LogIndexed`].
+    IndexLog(LogIndex),
+    /// Calls the search off that goes on.
+    CancelSearch,
+    /// Copies a log, or what of it is shown, into a new file. Answered by [`Told::LogSaved`].
+    SaveLog(LogSave),
+    /// Opens a log in the operator's pager; the shell suspends the screen and calls [`Desk::page`].
+    Page(PageRequest),
     /// Reads events of an attempt. Answered by [`Told::Events`].
     ReadEvents(EventsRequest),
     /// Reads how long past runs beside this one took. Answered by [`Told::History`].
@@ -188,6 +198,10 @@ pub struct LogRequest {
     pub from: LogFrom,
     /// How many lines at most.
     pub lines: usize,
+    /// These lines alone, as far as they are known.
+    pub filter: Option<(Wanted, Arc<Matches>)>,
+    /// With the time of each line.
+    pub times: bool,
     /// Carried back, so that an overtaken answer is recognised.
     pub ticket: u64,
 }
@@ -217,14 +231,62 @@ pub struct EventsRead {
 pub struct LogSearch {
     /// The file.
     pub path: PathBuf,
-    /// The text; without upper-case letters the case does not count.
-    pub needle: String,
-    /// The offset of the line where it begins; that line itself is not looked at.
+    /// What is looked for.
+    pub wanted: Wanted,
+    /// The offset of the line where it begins; backwards that line itself is not looked at.
     pub from: u64,
+    /// Forwards: not in that line either.
+    pub behind: bool,
     /// Forwards, else backwards.
     pub forward: bool,
     /// Carried back.
     pub ticket: u64,
+}
+
+/// What all lines are found for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexFor {
+    /// To count the matches of a search.
+    Search,
+    /// To show them alone.
+    Filter,
+}
+
+/// All lines of a log that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogIndex {
+    /// The file.
+    pub path: PathBuf,
+    /// Which lines.
+    pub wanted: Wanted,
+    /// What is known already: it goes on from there.
+    pub known: Arc<Matches>,
+    /// What for.
+    pub purpose: IndexFor,
+    /// Carried back.
+    pub ticket: u64,
+}
+
+/// A copy of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSave {
+    /// The log.
+    pub from: PathBuf,
+    /// The new file; `~/` may begin it.
+    pub to: PathBuf,
+    /// These lines alone.
+    pub wanted: Option<Wanted>,
+    /// With the time before each line.
+    pub times: bool,
+}
+
+/// A log in the pager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The log.
+    pub path: PathBuf,
+    /// The offset of the line to begin at.
+    pub offset: u64,
 }
 
 /// Where a shell opens.
@@ -453,6 +515,26 @@ pub enum Told {
     },
     /// How long past runs took.
     History(Box<crate::run::expect::History>),
+    /// A search in a log goes on.
+    LogSearching {
+        /// The search's ticket.
+        ticket: u64,
+        /// How far it is, an offset.
+        at: u64,
+    },
+    /// So much is known of the lines that are wanted.
+    LogIndexed {
+        /// The ticket of the request.
+        ticket: u64,
+        /// What for.
+        purpose: IndexFor,
+        /// What is known.
+        known: Arc<Matches>,
+        /// Whether that is all, for now; why it is not.
+        ended: Option<Result<(), Trouble>>,
+    },
+    /// A log was copied; where to, and how many lines.
+    LogSaved(Result<(PathBuf, u64), Trouble>),
     /// A search in a log ended.
     LogFound {
         /// The search's ticket.
@@ -484,7 +566,7 @@ impl Reply {
 pub trait Desk: Send {
     /// Begins a command and returns at once (within a few milliseconds); what comes of it is told later, from a task of its own.
     ///
-    /// [`Command::Engine`], [`Command::Shell`], [`Command::Copy`], [`Command::Notify`] and [`Command::Quit`] never come here.
+    /// [`Command::Engine`], [`Command::Shell`], [`Command::Page`], [`Command::Copy`], [`Command::Notify`] and [`Command::Quit`] never come here.
     fn begin(&mut self, command: Command, reply: &Reply);
 
     /// Opens a shell on the terminal and returns when it ends. The screen is suspended meanwhile, runs go on.
@@ -492,4 +574,10 @@ pub trait Desk: Send {
     /// # Errors
     /// The shell cannot be started.
     fn shell(&mut self, request: &ShellRequest) -> std::io::Result<()>;
+
+    /// Opens a log in the operator's pager and returns when it ends. The screen is suspended meanwhile, runs go on.
+    ///
+    /// # Errors
+    /// There is no pager, or it cannot be started.
+    fn page(&mut self, request: &PageRequest) -> std::io::Result<()>;
 }

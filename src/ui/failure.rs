@@ -7,6 +7,7 @@ use super::popup::{Popup, Then};
 use super::run::{Run, again, engine};
 use crate::install::ids::StepRef;
 use crate::install::plan::PlanPhase;
+use crate::run::event::Failure;
 use crate::run::machine;
 
 /// The buttons of the panel, in order: only what does something.
@@ -24,6 +25,13 @@ pub fn buttons(run: &Run) -> Vec<(&'static str, Action)> {
     }
     buttons.extend([("Edit answers", Action::Answers), ("Shell", Action::Shell), ("Log", Action::Log)]);
     buttons
+}
+
+/// What the operator types to run by hand what failed; empty: nothing was run.
+#[must_use]
+pub fn by_hand(run: &Run, step: &StepRef, failure: &Failure) -> String {
+    let planned = run.state.as_ref().and_then(|state| state.plan.step(step));
+    planned.map_or_else(|| failure.command.clone(), |planned| planned.by_hand(&failure.command))
 }
 
 /// Runs the playbook that failed again on the hosts that failed.

@@ -69,6 +69,12 @@ pub fn run(body: Rect, narrow: bool, split: bool) -> RunParts {
     RunParts { phases, gap, title, pane, below, rule, progress }
 }
 
+/// Where the panel of a failed phase is.
+#[must_use]
+pub fn panel(model: &Model) -> Rect {
+    run(page(Rect::new(0, 0, model.size.0, model.size.1), model.rehearsal).body, true, false).pane
+}
+
 /// How many lines of a log are shown.
 #[must_use]
 pub fn log_rows(model: &Model) -> usize {

@@ -4,6 +4,12 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use jiff::Timestamp;
+
+use crate::adapters::logs::pattern::Wanted;
+use crate::adapters::logs::scan::{Matches, Place};
+use crate::adapters::logs::times::Times;
+
 /// A line longer than this many bytes is shown in pieces.
 pub const LONGEST_LINE: usize = 4096;
 const CHUNK: usize = 64 * 1024;
@@ -29,6 +35,8 @@ pub struct LogLine {
     pub offset: u64,
     /// Its text without the line feed; bytes that are not UTF-8 are replaced.
     pub text: String,
+    /// When it was written, where that was asked for and is known.
+    pub at: Option<Timestamp>,
 }
 
 /// Some lines of a log.
@@ -42,6 +50,20 @@ pub struct LogWindow {
     pub end_offset: u64,
     /// The length of the log.
     pub size: u64,
+    /// Whether there are further lines behind them.
+    pub more: bool,
+    /// Whether times were asked for, and none were kept of this log.
+    pub untimed: bool,
+}
+
+impl LogWindow {
+    /// Says of each line when it was written.
+    pub fn tell_times(&mut self, times: Option<&Times>) {
+        self.untimed = times.is_none();
+        for line in &mut self.lines {
+            line.at = times.and_then(|times| times.at(line.offset));
+        }
+    }
 }
 
 /// Reads a window.
@@ -93,11 +115,36 @@ pub fn read_window<S: Read + Seek>(source: &mut S, from: LogFrom, lines: usize) 
             }
         }
     }
+    window.more = window.end_offset < size;
+    Ok(window)
+}
+
+/// Reads a window of the lines that are wanted, as far as they are known.
+///
+/// # Errors
+/// As the source.
+pub fn read_wanted<S: Read + Seek>(source: &mut S, wanted: &Wanted, known: &Matches, from: LogFrom, lines: usize) -> io::Result<LogWindow> {
+    let size = source.seek(SeekFrom::End(0))?;
+    let place = match from {
+        LogFrom::End => Place::Last,
+        LogFrom::Line { offset, back } => Place::Before { offset, lines: back },
+    };
+    // One more tells whether there are more.
+    let mut offsets = known.lines(source, wanted, place, lines + usize::from(from != LogFrom::End))?;
+    let more = offsets.len() > lines;
+    offsets.truncate(lines);
+    let mut window = LogWindow { size, more, ..LogWindow::default() };
+    for offset in offsets {
+        let one = read_window(source, LogFrom::Line { offset, back: 0 }, 1)?;
+        window.end_offset = one.end_offset;
+        window.lines.extend(one.lines);
+    }
+    window.first_offset = window.lines.first().map_or(0, |line| line.offset);
     Ok(window)
 }
 
 fn push(window: &mut LogWindow, bytes: &[u8], feed: u64) {
-    window.lines.push(LogLine { offset: window.end_offset, text: String::from_utf8_lossy(bytes).into_owned() });
+    window.lines.push(LogLine { offset: window.end_offset, text: String::from_utf8_lossy(bytes).into_owned(), at: None });
     window.end_offset += bytes.len() as u64 + feed;
 }
 
@@ -130,59 +177,10 @@ fn back<S: Read + Seek>(source: &mut S, offset: u64, lines: usize) -> io::Result
     Ok(floor)
 }
 
-/// The offset of the next line, forwards or backwards, that contains a text; the line at `from` itself is not looked at.
-/// Without upper-case letters in `needle` the case of ASCII letters does not count.
-///
-/// # Errors
-/// As the source.
-pub fn find<S: Read + Seek>(source: &mut S, needle: &str, from: u64, forward: bool) -> io::Result<Option<u64>> {
-    if needle.is_empty() {
-        return Ok(None);
-    }
-    let fold = !needle.chars().any(char::is_uppercase);
-    let needle: Vec<u8> = if fold { needle.to_ascii_lowercase().into_bytes() } else { needle.as_bytes().to_vec() };
-    let finder = memchr::memmem::Finder::new(&needle);
-    let size = source.seek(SeekFrom::End(0))?;
-    let overlap = needle.len() as u64 - 1;
-    let mut chunk = vec![0; CHUNK];
-    let mut look = |source: &mut S, begin: u64, length: usize, last: bool| -> io::Result<Option<u64>> {
-        source.seek(SeekFrom::Start(begin))?;
-        if chunk.len() < length {
-            chunk.resize(length, 0);
-        }
-        source.read_exact(&mut chunk[..length])?;
-        if fold {
-            chunk[..length].make_ascii_lowercase();
-        }
-        let found = if last { finder.find_iter(&chunk[..length]).last() } else { finder.find(&chunk[..length]) };
-        Ok(found.map(|at| begin + at as u64))
-    };
-    if forward {
-        let line = read_window(source, LogFrom::Line { offset: from, back: 0 }, 1)?;
-        let mut begin = line.end_offset;
-        while begin < size {
-            let length = (size - begin).min(CHUNK as u64);
-            if let Some(at) = look(source, begin, usize::try_from(length).unwrap_or(CHUNK), false)? {
-                return back(source, at, 0).map(Some);
-            }
-            begin = if begin + length >= size { size } else { begin + length - overlap };
-        }
-    } else {
-        let mut end = from.min(size);
-        while end > 0 {
-            let begin = end.saturating_sub(CHUNK as u64);
-            if let Some(at) = look(source, begin, usize::try_from(end - begin).unwrap_or(CHUNK), true)? {
-                return back(source, at, 0).map(Some);
-            }
-            end = if begin == 0 { 0 } else { begin + overlap };
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::logs::pattern::Pattern;
     use std::io::Cursor;
 
     fn log(lines: usize) -> Cursor<Vec<u8>> {
@@ -218,16 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_in_both_directions_also_across_chunks() {
-        let mut source = log(100_000);
-        let found = find(&mut source, "LINE 70000", 0, true).unwrap();
-        assert_eq!(found, None, "an upper-case needle is exact");
-        let found = find(&mut source, "line 70000", 0, true).unwrap().unwrap();
-        let window = read_window(&mut source, LogFrom::Line { offset: found, back: 0 }, 1).unwrap();
-        assert_eq!(texts(&window), ["line 70000"]);
-        assert_eq!(find(&mut source, "line 70000", found, true).unwrap(), None, "the line itself is not looked at");
-        let before = find(&mut source, "line 123", found, false).unwrap().unwrap();
-        assert_eq!(texts(&read_window(&mut source, LogFrom::Line { offset: before, back: 0 }, 1).unwrap()), ["line 12399"]);
-        assert_eq!(find(&mut source, "nowhere", 0, true).unwrap(), None);
+    fn of_wanted_lines_there_are_windows_too() {
+        let mut source = log(1000);
+        let wanted: Wanted = Pattern::read("7$").unwrap().into();
+        let mut known = Matches::default();
+        known.extend(&mut source, &wanted, &mut |_| true).unwrap().unwrap();
+        let end = read_wanted(&mut source, &wanted, &known, LogFrom::End, 2).unwrap();
+        assert_eq!((texts(&end), end.more), (vec!["line 987", "line 997"], false));
+        let up = read_wanted(&mut source, &wanted, &known, LogFrom::Line { offset: end.first_offset, back: 1 }, 2).unwrap();
+        assert_eq!((texts(&up), up.more), (vec!["line 977", "line 987"], true));
+        let top = read_wanted(&mut source, &wanted, &known, LogFrom::Line { offset: 0, back: 0 }, 2).unwrap();
+        assert_eq!(texts(&top), ["line 7", "line 17"]);
+        let none = read_wanted(&mut source, &wanted, &Matches::default(), LogFrom::End, 2).unwrap();
+        assert_eq!((texts(&none).len(), none.more), (0, false));
     }
 }

@@ -19,6 +19,7 @@ pub mod import;
 pub mod input;
 pub mod keymap;
 pub mod layout;
+pub mod log_keys;
 pub mod log_pane;
 pub mod log_source;
 pub mod machines;

@@ -112,6 +112,10 @@ pub enum EntryFor {
     },
     /// A search in a log.
     LogSearch,
+    /// Which lines of a log are shown alone.
+    LogFilter,
+    /// The file a log is copied to.
+    LogFile,
 }
 
 /// A line of text asked for.

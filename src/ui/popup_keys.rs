@@ -9,7 +9,7 @@ use super::app::{Model, Next, leave};
 use super::desk::Command;
 use super::keymap::Action;
 use super::popup::{Asked, EntryFor, Popup, Then};
-use super::{advanced, failure, fix, form, host_keys, import, machines, preflight, review, run, run_keys, start};
+use super::{advanced, failure, fix, form, host_keys, import, log_keys, machines, preflight, review, run, run_keys, start};
 use crate::adapters::ignores;
 use crate::install::field::Field;
 use crate::run::machine;
@@ -199,7 +199,9 @@ fn secret_way(model: &mut Model, field: &Field, way: usize) {
 fn take(model: &mut Model) -> Vec<Command> {
     let Some(Popup::Entry(entry)) = model.popups.last() else { return Vec::new() };
     let entry = entry.clone();
-    let text = entry.line.text().trim().to_owned();
+    // In a pattern blanks at its ends are part of it.
+    let pattern = matches!(entry.purpose, EntryFor::LogSearch | EntryFor::LogFilter);
+    let text = if pattern { entry.line.text() } else { entry.line.text().trim() }.to_owned();
     let refuse = |model: &mut Model, problem: String| {
         if let Some(Popup::Entry(entry)) = model.popups.last_mut() {
             entry.problem = Some(problem);
@@ -207,7 +209,8 @@ fn take(model: &mut Model) -> Vec<Command> {
         Vec::new()
     };
     let problem = match &entry.purpose {
-        EntryFor::OpenPath | EntryFor::NewPath if text.is_empty() => Some("write the path of a file".to_owned()),
+        EntryFor::LogSearch | EntryFor::LogFilter => log_keys::problem(&text),
+        EntryFor::OpenPath | EntryFor::NewPath | EntryFor::LogFile if text.is_empty() => Some("write the path of a file".to_owned()),
         EntryFor::ImportFolder if text.is_empty() => Some("write the path of a folder".to_owned()),
         EntryFor::NewPath if !has_toml_ending(&text) => Some("a site file ends in .toml".to_owned()),
         EntryFor::Ignore { .. } | EntryFor::Skip(_) if text.is_empty() => Some("write why; it is kept with the run".to_owned()),
@@ -258,7 +261,9 @@ fn take(model: &mut Model) -> Vec<Command> {
                 EntryFor::Skip(phase) => run::skip(model, phase, text),
                 EntryFor::SecretValue(field) => form::store_secret(model, field.id, &text),
                 EntryFor::Prompted(field) => review::prompted(model, field.id, SecretString::from(text)),
-                EntryFor::LogSearch => run::search(model, text),
+                EntryFor::LogSearch => log_keys::search(model, &text),
+                EntryFor::LogFilter => log_keys::filter(model, Some(&text)),
+                EntryFor::LogFile => log_keys::save(model, PathBuf::from(text)),
                 EntryFor::SecretReference(_) | EntryFor::Knob { .. } => Vec::new(),
             }
         }
@@ -273,11 +278,12 @@ fn has_toml_ending(text: &str) -> bool {
 pub fn type_key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     match model.popups.last_mut() {
         Some(Popup::Entry(entry)) => {
-            entry.problem = None;
             entry.line.key(key);
-            if let EntryFor::Knob { value, .. } = &entry.purpose {
-                entry.problem = advanced::parse(entry.line.text(), value).err();
-            }
+            entry.problem = match &entry.purpose {
+                EntryFor::Knob { value, .. } => advanced::parse(entry.line.text(), value).err(),
+                EntryFor::LogSearch | EntryFor::LogFilter => log_keys::problem(entry.line.text()),
+                _ => None,
+            };
         }
         Some(Popup::Question(asked)) if !asked.armed => asked.since = None,
         Some(Popup::Question(asked)) => {

@@ -1,5 +1,7 @@
 //! Draws what a step does in detail: tasks × hosts, resources by group and module, the cluster; and what it waits for.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -22,37 +24,30 @@ const NAME: usize = 16;
 /// Draws tasks × hosts, or resources; the newest tasks and the beginning of the resources are in sight.
 pub fn work(pane: &DetailPane, hints: &Hints, now: Timestamp, frame: &mut Frame<'_>, area: Rect) {
     let columns = usize::from(area.width);
-    let (head, lines, foot, from_end) = if pane.details.tasks.is_empty() {
-        (None, resources(&pane.details, hints, now, columns), None, false)
-    } else {
-        let (head, rows, legend) = tasks(&pane.details, now, columns);
-        (Some(head), rows, Some(legend), true)
-    };
-    draw(frame, area, head, lines, foot, pane.scrolled, from_end);
+    let count = pane.details.tasks.len();
+    if count == 0 {
+        draw(frame, area, None, resources(&pane.details, hints, now, columns), pane.scrolled);
+        return;
+    }
+    // There may be thousands: only what is in sight is made, or each frame would take longer than a key may.
+    let room = usize::from(area.height).saturating_sub(2);
+    let top = count.saturating_sub(room).saturating_sub(pane.scrolled);
+    let (head, rows, legend) = tasks(&pane.details, top..count.min(top + room), now, columns);
+    let all: Vec<Line<'static>> = std::iter::once(head).chain(rows).chain(std::iter::once(legend)).collect();
+    frame.render_widget(ratatui::widgets::Paragraph::new(all), area);
 }
 
 /// Draws the cluster.
 pub fn cluster(pane: &DetailPane, frame: &mut Frame<'_>, area: Rect) {
     let Some((_, seen)) = &pane.details.cluster else { return };
     let (head, lines) = cluster_lines(seen, usize::from(area.width));
-    draw(frame, area, Some(head), lines, None, pane.scrolled, false);
+    draw(frame, area, Some(head), lines, pane.scrolled);
 }
 
-fn draw(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    head: Option<Line<'static>>,
-    lines: Vec<Line<'static>>,
-    foot: Option<Line<'static>>,
-    scrolled: usize,
-    from_end: bool,
-) {
-    let fixed = usize::from(head.is_some()) + usize::from(foot.is_some());
-    let room = usize::from(area.height).saturating_sub(fixed);
-    let most = lines.len().saturating_sub(room);
-    let top = if from_end { most.saturating_sub(scrolled) } else { scrolled.min(most) };
-    let shown = lines.into_iter().skip(top).take(room);
-    let all: Vec<Line<'static>> = head.into_iter().chain(shown).chain(foot).collect();
+fn draw(frame: &mut Frame<'_>, area: Rect, head: Option<Line<'static>>, lines: Vec<Line<'static>>, scrolled: usize) {
+    let room = usize::from(area.height).saturating_sub(usize::from(head.is_some()));
+    let top = scrolled.min(lines.len().saturating_sub(room));
+    let all: Vec<Line<'static>> = head.into_iter().chain(lines.into_iter().skip(top).take(room)).collect();
     frame.render_widget(ratatui::widgets::Paragraph::new(all), area);
 }
 
@@ -69,8 +64,13 @@ fn cell(state: CellState) -> (String, Style) {
     }
 }
 
-/// Head, rows and legend of tasks × hosts.
-fn tasks(details: &Details, now: Timestamp, columns: usize) -> (Line<'static>, Vec<Line<'static>>, Line<'static>) {
+/// Head, those rows, and legend of tasks × hosts.
+fn tasks(
+    details: &Details,
+    shown_rows: Range<usize>,
+    now: Timestamp,
+    columns: usize,
+) -> (Line<'static>, Vec<Line<'static>>, Line<'static>) {
     let time = 7;
     let hosts = details.hosts.len().max(1);
     let longest = details.hosts.iter().map(|host| text::width(host) + 1).max().unwrap_or(CELL.0);
@@ -81,7 +81,7 @@ fn tasks(details: &Details, now: Timestamp, columns: usize) -> (Line<'static>, V
     for host in details.hosts.iter().take(shown) {
         head.push(Span::styled(text::fit(&text::cut_middle(host, width - 1), width), theme::faint()));
     }
-    let rows = details.tasks.iter().map(|row| {
+    let rows = details.tasks[shown_rows].iter().map(|row| {
         let open = row.cells.is_empty() && !details.ended || row.cells.values().any(|cell| cell.state.is_open());
         let bad = row.cells.values().any(|cell| cell.state.is_bad());
         let style = if bad {

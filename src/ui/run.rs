@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::app::{Model, Screen};
-use super::desk::{Command, EventsRead, LogWindow, Trouble};
+use super::desk::{Command, EventsRead};
 use super::detail_pane::{DetailPane, View};
 use super::keymap::Context;
 use super::log_pane::LogPane;
@@ -64,6 +64,8 @@ pub struct Run {
     pub detail: DetailPane,
     /// How long past runs took.
     pub history: History,
+    /// How far the panel of a failed phase is scrolled.
+    pub panel_top: usize,
     /// The attempt shown, where it is not the last.
     pub attempt: Option<u32>,
     /// Whether the log has the whole screen.
@@ -211,6 +213,7 @@ impl Run {
             Event::StepFinished { step, outcome, .. } => {
                 self.progress.remove(step);
                 if self.auto && !outcome.is_success() {
+                    self.panel_top = 0;
                     self.cursor = Some(Place { phase: step.phase.clone(), step: None });
                     self.focus = Focus::Failure(0);
                     self.log_first = false;
@@ -392,12 +395,7 @@ pub fn refresh_log(model: &mut Model, again: bool) -> Vec<Command> {
     if again {
         run.log.again();
     }
-    run.log.request(rows).into_iter().chain(run.detail.request()).collect()
-}
-
-/// A window of a log came; whether it changed what is shown.
-pub fn log_arrived(model: &mut Model, ticket: u64, window: Result<LogWindow, Trouble>) -> bool {
-    model.run.as_mut().is_some_and(|run| run.log.arrived(ticket, window.map_err(|trouble| trouble.message)))
+    run.log.requests(rows).into_iter().chain(run.detail.request()).collect()
 }
 
 /// Events of an attempt came.
@@ -416,50 +414,6 @@ pub fn history_arrived(model: &mut Model, history: History) -> Vec<Command> {
         model.dirty = true;
     }
     Vec::new()
-}
-
-/// Goes to the place in the log where the failing cell's failure is printed.
-pub fn to_failure(model: &mut Model) -> Vec<Command> {
-    let Some(run) = &mut model.run else { return Vec::new() };
-    let Some((row, host, cell)) = run.detail.details.failing() else {
-        model.say("No task of this attempt has failed");
-        return Vec::new();
-    };
-    let said = format!("{} on {host}", row.name);
-    let (offset, begins) = cell.printed.clone().unwrap_or((0, format!("[{host}")));
-    run.log_first = true;
-    run.focus = Focus::Log;
-    run.detail.view = View::Log;
-    run.log.needle = begins;
-    let command = run.log.search_from(offset.saturating_sub(1));
-    model.say(said);
-    command.into_iter().collect()
-}
-
-/// A search in a log ended.
-pub fn log_found(model: &mut Model, ticket: u64, found: Result<Option<u64>, Trouble>) -> Vec<Command> {
-    let Some(run) = &mut model.run else { return Vec::new() };
-    if !run.log.is_current(ticket) {
-        return Vec::new();
-    }
-    match found {
-        Ok(Some(offset)) => run.log.found(offset),
-        Ok(None) => {
-            let needle = run.log.needle.clone();
-            model.say(format!("No further place has \"{needle}\""));
-        }
-        Err(trouble) => model.complain(trouble.message),
-    }
-    refresh_log(model, false)
-}
-
-/// Searches the log.
-pub fn search(model: &mut Model, needle: String) -> Vec<Command> {
-    let Some(run) = &mut model.run else { return Vec::new() };
-    run.log.needle = needle;
-    // From the end it goes backwards: what just happened matters most.
-    let forward = !run.log.follow;
-    run.log.search(forward).into_iter().collect()
 }
 
 /// Runs a phase again.

@@ -3,21 +3,30 @@
 use super::app::{Model, Screen};
 use super::desk::Command;
 use super::detail_pane::View;
-use super::failure;
 use super::keymap::Action;
 use super::popup::{EntryFor, Popup, Then};
 use super::run::{Focus, Run, engine, refresh_log, retry};
-use super::{layout, popup_keys, review};
+use super::{failure, failure_view, layout, log_keys, popup_keys, review};
+use ratatui::layout::Rect;
+
 use crate::install::plan::PlanPhase;
 use crate::run::machine::{self, Selection};
 use crate::run::state::{PhaseState, State};
 
 /// Does what a key on the run screen means.
 pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
+    if let Some(commands) = log_keys::act(model, action) {
+        return commands;
+    }
     let rows = layout::log_rows(model);
+    let pane = layout::panel(model);
     let Some(run) = &mut model.run else { return Vec::new() };
     let page = rows.saturating_sub(1).max(1);
     if run.detail.shown() != View::Log && !run.full && !run.shows_failure() && scroll_detail(run, action, page) {
+        model.dirty = true;
+        return Vec::new();
+    }
+    if run.shows_failure() && !run.full && scroll_panel(run, action, page, pane) {
         model.dirty = true;
         return Vec::new();
     }
@@ -32,14 +41,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
         Action::Home => run.log.home(),
         Action::Follow | Action::End => run.log.end(),
         Action::Wrap => run.log.wrap = Some(!run.wraps()),
-        Action::Full => run.full = true,
-        Action::Search => {
-            let before = run.log.needle.clone();
-            let text = "A text in the log of this attempt; without upper-case letters the case does not count.";
-            model.popups.push(Popup::entry("Search the log", text, &before, EntryFor::LogSearch));
-            return Vec::new();
-        }
-        Action::FindNext | Action::FindPrevious => return run.log.search(action == Action::FindNext).into_iter().collect(),
+        Action::Full => run.full = !run.full,
         Action::EarlierAttempt | Action::LaterAttempt => {
             if let Some((_, attempt, count)) = run.attempts() {
                 let next = if action == Action::EarlierAttempt { attempt.saturating_sub(1).max(1) } else { (attempt + 1).min(count) };
@@ -50,7 +52,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
             run.detail.turn();
             run.log_first |= run.shows_failure();
         }
-        Action::ToFailure => return super::run::to_failure(model),
+        Action::ToFailure => return log_keys::to_failure(model),
         Action::Copy => return copy(model),
         Action::CopyRemedy => return copy_remedy(model),
         Action::Back if run.full => run.full = false,
@@ -58,6 +60,22 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Command> {
     }
     let resized = matches!(action, Action::Full | Action::Back);
     refresh_log(model, resized)
+}
+
+/// Scrolls the panel of a failed phase; whether the key is one that scrolls.
+fn scroll_panel(run: &mut Run, action: Action, page: usize, pane: Rect) -> bool {
+    let most = failure_view::most_down(run, pane);
+    let top = run.panel_top.min(most);
+    run.panel_top = match action {
+        Action::ScrollUp => top.saturating_sub(1),
+        Action::ScrollDown => (top + 1).min(most),
+        Action::PageUp => top.saturating_sub(page),
+        Action::PageDown => (top + page).min(most),
+        Action::Home => 0,
+        Action::Follow | Action::End => most,
+        _ => return false,
+    };
+    true
 }
 
 /// Scrolls what the step does in detail; whether the key is one that scrolls. Tasks are read from their end, the rest from its beginning.
@@ -105,7 +123,10 @@ pub fn useful(run: &Run, action: Action) -> bool {
             !gone && skippable && !settled && (asked || phase_state != Some(PhaseState::Running))
         }
         Action::Enter => asked || matches!(run.focus, Focus::Failure(_)),
-        Action::Full | Action::Search | Action::Wrap | Action::Copy => log && (run.full || run.log_first || !failed),
+        Action::Full | Action::Search | Action::Wrap | Action::Copy | Action::Narrow | Action::Pager | Action::SaveLog | Action::Times => {
+            log && (run.full || run.log_first || !failed)
+        }
+        Action::AllLines => run.log.filter.is_some(),
         Action::CopyRemedy => run.failure().is_some_and(|(_, failure)| failure.diagnoses.iter().any(|hit| !hit.commands.is_empty())),
         Action::Turn => run.detail.has_work() || run.detail.has_cluster(),
         Action::ToFailure => run.detail.details.failing().is_some(),
@@ -128,7 +149,7 @@ fn copy_remedy(model: &mut Model) -> Vec<Command> {
 fn copy(model: &mut Model) -> Vec<Command> {
     let Some(run) = &model.run else { return Vec::new() };
     let text = match run.failure() {
-        Some((_, failure)) if !run.full && !failure.command.is_empty() => failure.command,
+        Some((step, failure)) if !run.full && !failure.command.is_empty() => failure::by_hand(run, &step, &failure),
         _ => run.log.window.lines.iter().map(|line| super::text::plain(&super::text::tame(&line.text)) + "\n").collect(),
     };
     model.say("Copied to the terminal's clipboard, where the terminal allows it");
@@ -172,6 +193,7 @@ fn move_cursor(run: &mut Run, up: bool) {
     let at = run.cursor.as_ref().and_then(|cursor| places.iter().position(|place| place == cursor)).unwrap_or(0);
     let next = if up { at.saturating_sub(1) } else { (at + 1).min(places.len().saturating_sub(1)) };
     run.cursor = places.get(next).cloned();
+    run.panel_top = 0;
     run.attempt = None;
     // Back on what runs, the cursor goes with it again.
     let running = run.state.as_ref().and_then(State::running).map(|(step, _)| step.clone());

@@ -9,6 +9,7 @@ use super::app::Model;
 use super::detail_pane::View;
 use super::run::{Focus, Place, Run};
 use super::{failure_view, layout, progress_view, text, theme, widgets};
+use crate::adapters::logs::times::column;
 use crate::install::hints::Hints;
 use crate::install::ids::StepRef;
 use crate::install::plan::{Action, PlanPhase, PlanStep};
@@ -85,7 +86,7 @@ pub fn full_log(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Some(notice) => frame.render_widget(Span::styled(text::cut(&notice.text, usize::from(area.width)), theme::accent()), last),
         None => {
             let useful = |action| super::run_keys::useful(run, action);
-            let title = (area.width * 7 / 20).clamp(24, 60);
+            let title = (area.width * 8 / 20).clamp(24, 80);
             frame.render_widget(log_title(run, usize::from(title), true), Rect { width: title, ..last });
             let right = Rect::new(area.x + title, last.y, area.width - title, 1);
             widgets::keys(frame, right, &super::keymap::footer_of(super::keymap::Context::LogFull, &useful));
@@ -191,17 +192,42 @@ fn step_mark(record: Option<&StepRecord>, state: &State, step: &StepRef) -> (&'s
 fn log_title(run: &Run, columns: usize, focus: bool) -> Line<'static> {
     let style = if focus { theme::accent_heading() } else { theme::heading() };
     let Some((step, attempt, count)) = run.attempts() else { return Line::from(Span::styled("Log", style)) };
+    let log = &run.log;
+    let mut spans = Vec::new();
+    if let Some(found) = &log.filter {
+        let count = found.known.count();
+        let so_far = if found.known.seen() < log.window.size { "+" } else { "" };
+        spans.push(Span::styled(format!(" FILTER {} ({count}{so_far}) ", text::cut(found.pattern.text(), columns / 3)), theme::badge()));
+        spans.push(Span::raw(" "));
+    }
     let mut notes = Vec::new();
+    if let Some(searching) = &log.searching {
+        notes.push(format!("searching {}: {}% (Esc: call off)", searching.what, searching.percent(log.window.size)));
+    }
+    notes.push(if log.follow { "following".to_owned() } else { format!("{}%", log.percent()) });
+    if let Some(found) = log.search.as_ref().filter(|_| log.searching.is_none()) {
+        let number = log.hit.and_then(|hit| found.known.number(hit)).map(|number| format!("{number} of ")).unwrap_or_default();
+        let so_far = if found.known.seen() < log.window.size { "+" } else { "" };
+        notes.push(format!("/{} {number}{}{so_far}", found.pattern.text(), found.known.count()));
+    }
     if count > 1 {
         notes.push(format!("attempt {attempt} of {count} [ ]"));
     }
-    notes.push(if run.log.follow { "following".to_owned() } else { format!("{}%", run.log.percent()) });
-    if !run.log.needle.is_empty() {
-        notes.push(format!("/{}", run.log.needle));
+    if log.times {
+        notes.push(if log.window.untimed { "no times were kept" } else { "UTC" }.to_owned());
     }
-    let notes = notes.join(", ");
-    let room = columns.saturating_sub(text::width(&notes) + 3);
-    Line::from(vec![Span::styled(text::cut(&format!("Log of {step}"), room), style), Span::styled(format!("  {notes}"), theme::faint())])
+    if log.left > 0 && !run.wraps() {
+        notes.push(format!("from column {}", log.left + 1));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    let notes = text::cut(&notes.join(", "), columns.saturating_sub(used));
+    let room = columns.saturating_sub(used + text::width(&notes) + 2);
+    // What tells about the log comes before its name, which stands on the left as well.
+    if room >= 12 {
+        spans.push(Span::styled(format!("{}  ", text::cut(&format!("Log of {step}"), room)), style));
+    }
+    spans.push(Span::styled(notes, theme::faint()));
+    Line::from(spans)
 }
 
 /// Draws the lines of a log.
@@ -209,26 +235,41 @@ fn log(run: &Run, frame: &mut Frame<'_>, area: Rect) {
     let (columns, height) = (usize::from(area.width), usize::from(area.height));
     let window = &run.log.window;
     if window.lines.is_empty() {
-        let say = match (&run.log.trouble, run.attempts()) {
-            (Some(trouble), Some(_)) => trouble.clone(),
-            (_, None) => waiting_text(run),
-            (None, Some(_)) => "No output yet".to_owned(),
+        let say = match (&run.log.trouble, &run.log.filter, run.attempts()) {
+            (Some(trouble), _, Some(_)) => trouble.clone(),
+            (_, _, None) => waiting_text(run),
+            (None, Some(found), _) if found.known.seen() < window.size => {
+                format!(
+                    "No line matches {} so far; {} % of the log is looked at",
+                    found.pattern.text(),
+                    found.known.seen() * 100 / window.size
+                )
+            }
+            (None, Some(found), _) => format!("No line matches {}. u shows all lines again", found.pattern.text()),
+            (None, None, Some(_)) => "No output yet".to_owned(),
         };
         let lines: Vec<Line<'_>> =
             text::wrap(&say, columns).into_iter().map(|line| Line::from(Span::styled(line, theme::faint()))).collect();
         frame.render_widget(ratatui::widgets::Paragraph::new(lines), area);
         return;
     }
+    let marked = run.log.search.as_ref().or(run.log.filter.as_ref());
+    let timed = run.log.times && !window.untimed;
+    let room = if timed { columns.saturating_sub(column(None).len()).max(1) } else { columns };
     let mut lines: Vec<Line<'static>> = Vec::new();
     for line in &window.lines {
         let mut tame = text::tame(&line.text);
-        if !run.log.needle.is_empty() {
-            tame = text::highlight(&tame, &run.log.needle, theme::found());
+        if let Some(found) = marked {
+            tame = text::highlight(tame, &found.pattern, theme::found());
         }
-        if run.wraps() {
-            lines.extend(text::wrap_line(&tame, columns));
-        } else {
-            lines.push(text::cut_line(tame, columns));
+        let pieces =
+            if run.wraps() { text::wrap_line(&tame, room) } else { vec![text::cut_line(text::from_column(tame, run.log.left), room)] };
+        for (number, mut piece) in pieces.into_iter().enumerate() {
+            if timed {
+                let at = line.at.filter(|_| number == 0);
+                piece.spans.insert(0, Span::styled(column(at), theme::faint()));
+            }
+            lines.push(piece);
         }
         if !run.log.follow && lines.len() >= height {
             break;

@@ -63,6 +63,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut keys = EventStream::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut client: Option<Client> = None;
     let mut model = Model::new(size, options.look, options.rehearsal, Timestamp::now());
     let mut commands = model.begin(options.site.as_deref(), options.open_run);
@@ -82,15 +83,22 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                 Command::Copy(text) => write_out(&copy_sequence(&text))?,
                 Command::Notify(text) => write_out(&notify_sequence(&text))?,
                 Command::Quit => model.leaving = true,
-                Command::Shell(request) => {
-                    // The reader of keys would take what is meant for the shell.
+                Command::Shell(_) | Command::Page(_) => {
+                    // The reader of keys would take what is meant for the other program.
                     drop(keys);
                     guard.suspend();
-                    let outcome = tokio::task::block_in_place(|| desk.shell(&request));
+                    let outcome = tokio::task::block_in_place(|| lend(&mut *desk, &command));
                     guard.resume()?;
                     keys = EventStream::new();
+                    // What was typed there to interrupt it was not meant for this program.
+                    interrupt = signal(SignalKind::interrupt())?;
                     screen = fresh()?;
-                    drop(app::update(&mut model, Msg::ShellEnded(outcome.err().map(|error| error.to_string()))));
+                    let (columns, rows) = crossterm::terminal::size()?;
+                    let resized = app::update(&mut model, Msg::Resize(columns, rows));
+                    drop(app::update(&mut model, Msg::TakenBack(outcome.err())));
+                    for command in resized {
+                        desk.begin(command, &reply);
+                    }
                 }
                 other => {
                     // The engine of the run before holds the site as long as somebody listens to it.
@@ -145,6 +153,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     commands = app::update(&mut model, Msg::Gone);
                 }
             },
+            _ = interrupt.recv() => commands = app::update(&mut model, Msg::Terminate),
             _ = terminate.recv() => commands = app::update(&mut model, Msg::Terminate),
             _ = hangup.recv(), if !gone => {
                 gone = true;
@@ -181,6 +190,15 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     drop(guard);
     let run = model.run.as_ref().and_then(|run| run.state.as_ref()).map(summary::word);
     Ok(Exited { text: summary::farewell(&model), run })
+}
+
+/// Lends the terminal to what was asked for; why that could not be started.
+fn lend(desk: &mut dyn Desk, command: &Command) -> Result<(), String> {
+    match command {
+        Command::Shell(request) => desk.shell(request).map_err(|error| format!("No shell: {error}")),
+        Command::Page(request) => desk.page(request).map_err(|error| format!("The log cannot be paged: {error}")),
+        _ => Ok(()),
+    }
 }
 
 type Screen = ratatui::Terminal<CrosstermBackend<io::Stdout>>;

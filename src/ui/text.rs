@@ -5,6 +5,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::theme;
+use crate::adapters::logs::pattern::Pattern;
 
 /// How many columns a text takes.
 #[must_use]
@@ -174,7 +175,8 @@ pub fn tame(raw: &str) -> Line<'static> {
                 }
             }
             // Characters that turn the direction of a line or hide could make it say something else than it does.
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {}
+            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {}
+            '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => {}
             control if control.is_control() => {
                 piece.push('^');
                 piece.push(char::from_u32(u32::from(control) & 0x1f | 0x40).unwrap_or('?'));
@@ -290,22 +292,21 @@ pub fn wrap_line(line: &Line<'static>, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// Marks every place of a styled line that has a text; without upper-case letters in it the case does not count.
+/// Marks every place of a styled line that a pattern matches.
 #[must_use]
-pub fn highlight(line: &Line<'static>, needle: &str, mark: Style) -> Line<'static> {
-    let whole = plain(line);
-    let fold = !needle.chars().any(char::is_uppercase);
-    let (hay, needle) = if fold { (whole.to_ascii_lowercase(), needle.to_ascii_lowercase()) } else { (whole, needle.to_owned()) };
-    if needle.is_empty() || !hay.contains(&needle) {
-        return line.clone();
+pub fn highlight(line: Line<'static>, pattern: &Pattern, mark: Style) -> Line<'static> {
+    let whole = plain(&line);
+    let mut ranges = pattern.ranges(&whole).peekable();
+    if ranges.peek().is_none() {
+        return line;
     }
-    let ranges: Vec<(usize, usize)> = hay.match_indices(&needle).map(|(at, text)| (at, at + text.len())).collect();
     let mut spans: Vec<Span<'static>> = Vec::new();
     let mut offset = 0;
     for span in &line.spans {
         let (mut piece, mut inside) = (String::new(), false);
         for letter in span.content.chars() {
-            let hit = ranges.iter().any(|(from, to)| (*from..*to).contains(&offset));
+            while ranges.next_if(|range| range.end <= offset).is_some() {}
+            let hit = ranges.peek().is_some_and(|range| range.start <= offset);
             if hit != inside {
                 flush(&mut spans, &mut piece, if inside { mark } else { span.style });
                 inside = hit;
@@ -314,6 +315,28 @@ pub fn highlight(line: &Line<'static>, needle: &str, mark: Style) -> Line<'stati
             offset += letter.len_utf8();
         }
         flush(&mut spans, &mut piece, if inside { mark } else { span.style });
+    }
+    Line::from(spans)
+}
+
+/// A styled line without its first columns.
+#[must_use]
+pub fn from_column(line: Line<'static>, columns: usize) -> Line<'static> {
+    let mut left = columns;
+    let mut spans = Vec::new();
+    for span in line.spans {
+        let mut piece = String::new();
+        for letter in span.content.chars() {
+            if left == 0 {
+                piece.push(letter);
+                continue;
+            }
+            let wide = letter.width().unwrap_or(0);
+            // Of a wide letter that is cut in two a blank is left.
+            piece.extend(std::iter::repeat_n(' ', wide.saturating_sub(left)));
+            left = left.saturating_sub(wide);
+        }
+        flush(&mut spans, &mut piece, span.style);
     }
     Line::from(spans)
 }
@@ -345,6 +368,8 @@ pub fn expected(minutes: Option<(u32, u32)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::logs::plain::plain_line;
+    use proptest::prelude::*;
 
     #[test]
     fn colours_stay_and_everything_else_is_tamed() {
@@ -356,6 +381,31 @@ mod tests {
         assert_eq!(plain(&tame("a\tb")), "a       b");
         assert_eq!(plain(&tame("broken \u{1b}[")), "broken ");
         assert_eq!(plain(&tame("broken \u{1b}]0;never ends")), "broken ");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_stay_in_their_pane(raw in proptest::collection::vec(any::<u8>(), 0..300), columns in 1_usize..40, shift in 0_usize..50) {
+            let line = tame(&String::from_utf8_lossy(&raw));
+            let pattern = Pattern::read("[a-m]+").unwrap();
+            let hidden = |letter: char| letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter) || letter == '\u{2028}';
+            prop_assert!(!plain(&line).chars().any(hidden), "{:?}", plain(&line));
+            for piece in wrap_line(&line, columns) {
+                // A letter wider than the pane stands alone.
+                prop_assert!(piece.width() <= columns.max(2), "{:?}", piece);
+            }
+            prop_assert!(cut_line(line.clone(), columns).width() <= columns.max(2));
+            prop_assert!(from_column(line.clone(), shift).width() <= line.width().saturating_sub(shift));
+            prop_assert_eq!(plain(&highlight(line.clone(), &pattern, Style::new())), plain(&line));
+        }
+
+        #[test]
+        fn what_is_searched_is_what_is_shown(parts in proptest::collection::vec("[ab é名]|\u{1b}\\[3[0-7]m|\u{1b}\\[K|\r|\u{1b}\\]0;t\u{7}|\u{1b}\\(B", 0..20)) {
+            let raw = parts.concat();
+            let mut searched = Vec::new();
+            plain_line(raw.as_bytes(), &mut searched);
+            prop_assert_eq!(String::from_utf8(searched).unwrap(), plain(&tame(&raw)));
+        }
     }
 
     #[test]
@@ -401,9 +451,25 @@ mod tests {
 
     #[test]
     fn matches_are_marked() {
-        let line = highlight(&tame("Fatal: \u{1b}[31mfatal\u{1b}[0m"), "fatal", Style::new().bg(Color::Yellow));
-        assert_eq!(line.spans.iter().filter(|span| span.style.bg == Some(Color::Yellow)).count(), 2);
-        assert_eq!(plain(&line), "Fatal: fatal");
+        let marked = |pattern: &str| {
+            let line = highlight(tame("Fatal: \u{1b}[31mfatal\u{1b}[0m"), &Pattern::read(pattern).unwrap(), Style::new().bg(Color::Yellow));
+            assert_eq!(plain(&line), "Fatal: fatal");
+            let spans = line.spans.iter().filter(|span| span.style.bg == Some(Color::Yellow));
+            spans.map(|span| span.content.to_string()).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(marked("fatal"), "Fatal|fatal");
+        assert_eq!(marked("al: f"), "al: |f", "also across colours");
+        assert_eq!((marked("F.t"), marked("x*")), ("Fat".into(), String::new()));
+    }
+
+    #[test]
+    fn a_line_goes_on_to_the_right() {
+        let line = || tame("ab\u{1b}[31mc名d\u{1b}[0m");
+        assert_eq!(plain(&from_column(line(), 0)), "abc名d");
+        assert_eq!(plain(&from_column(line(), 2)), "c名d");
+        assert_eq!(plain(&from_column(line(), 4)), " d", "half of a wide letter is a blank");
+        assert_eq!(from_column(line(), 2).spans[0].style, Style::new().fg(Color::Red));
+        assert_eq!(plain(&from_column(line(), 99)), "");
     }
 
     #[test]

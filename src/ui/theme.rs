@@ -263,6 +263,12 @@ pub fn found() -> Style {
     Style::new().fg(Color::Black).bg(Color::Yellow)
 }
 
+/// What must not be overlooked: that not all of something is shown.
+#[must_use]
+pub fn badge() -> Style {
+    Style::new().fg(Color::Black).bg(Color::Cyan).add_modifier(Modifier::BOLD)
+}
+
 /// Glyph, word and style of a phase's state.
 #[must_use]
 pub fn phase(state: PhaseState) -> (&'static str, &'static str, Style) {

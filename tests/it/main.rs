@@ -56,6 +56,7 @@ mod ui_demo;
 mod ui_fix;
 mod ui_hosts;
 mod ui_keys;
+mod ui_log;
 mod ui_paths;
 mod ui_screens;
 mod ui_terminal;

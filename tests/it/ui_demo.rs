@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
+use mosip_setup::adapters::logs::scan::{Matches, find_backward, find_forward};
+use mosip_setup::adapters::logs::times::Times;
 use mosip_setup::engine::client::Update;
 use mosip_setup::install::change::{Change, FileChange};
 use mosip_setup::install::check::{Cause, Finding, Target, Verdict};
@@ -18,7 +20,7 @@ use mosip_setup::run::event::{Decision, Event, Failure, Outcome, Progress, Recor
 use mosip_setup::run::question::{Question, Wanted};
 use mosip_setup::ui::app::{self, Model, Msg};
 use mosip_setup::ui::desk::{Command, LoadedSite, Overview, ProfileEntry, RunEntry, SiteEntry, Told};
-use mosip_setup::ui::log_source;
+use mosip_setup::ui::log_source::{self, LogFrom};
 use mosip_setup::ui::theme::Look;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -237,6 +239,8 @@ pub struct Story {
     pub model: Model,
     /// What every log says.
     pub log: String,
+    /// When its lines were written.
+    pub times: Option<Times>,
     seq: u64,
     seconds: i64,
     plan: Plan,
@@ -255,7 +259,7 @@ impl Story {
         assert!(matches!(commands[..], [Command::OpenRun { .. }]), "{commands:?}");
         app::update(&mut model, Msg::Joined(PathBuf::from(FOLDER)));
         let plan = plan();
-        let mut story = Self { model, log: String::new(), seq: 0, seconds: 0, plan: plan.clone() };
+        let mut story = Self { model, log: String::new(), times: None, seq: 0, seconds: 0, plan: plan.clone() };
         let opened = Event::RunOpened {
             format: 1,
             tool: "0.1.0".into(),
@@ -331,12 +335,30 @@ impl Story {
             let mut log = std::io::Cursor::new(self.log.as_bytes());
             let answer = match command {
                 Command::ReadLog(request) => {
-                    let window = log_source::read_window(&mut log, request.from, request.lines).unwrap();
+                    let window = match &request.filter {
+                        Some((wanted, known)) => log_source::read_wanted(&mut log, wanted, known, request.from, request.lines),
+                        None => log_source::read_window(&mut log, request.from, request.lines),
+                    };
+                    let mut window = window.unwrap();
+                    if request.times {
+                        window.tell_times(self.times.as_ref());
+                    }
                     Told::Log { ticket: request.ticket, window: Ok(window) }
                 }
                 Command::SearchLog(search) => {
-                    let found = log_source::find(&mut log, &search.needle, search.from, search.forward).unwrap();
-                    Told::LogFound { ticket: search.ticket, found: Ok(found) }
+                    let found = if search.forward {
+                        let line =
+                            log_source::read_window(&mut log, LogFrom::Line { offset: search.from, back: 0 }, usize::from(search.behind));
+                        find_forward(&mut log, &search.wanted, line.unwrap().end_offset, &mut |_| true)
+                    } else {
+                        find_backward(&mut log, &search.wanted, search.from, &mut |_| true)
+                    };
+                    Told::LogFound { ticket: search.ticket, found: Ok(found.unwrap().unwrap()) }
+                }
+                Command::IndexLog(index) => {
+                    let mut known = Matches::clone(&index.known);
+                    known.extend(&mut log, &index.wanted, &mut |_| true).unwrap().unwrap();
+                    Told::LogIndexed { ticket: index.ticket, purpose: index.purpose, known: Arc::new(known), ended: Some(Ok(())) }
                 }
                 other => {
                     others.push(other);

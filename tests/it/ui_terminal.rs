@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use mosip_setup::ui::desk::{Command, Desk, Overview, Reply, ShellRequest, Told};
+use mosip_setup::ui::desk::{Command, Desk, Overview, PageRequest, Reply, ShellRequest, Told};
 use mosip_setup::ui::shell::{UiOptions, run};
 use mosip_setup::ui::terminal::Terminal;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -57,6 +57,10 @@ impl Desk for FakeDesk {
     }
 
     fn shell(&mut self, _: &ShellRequest) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn page(&mut self, _: &PageRequest) -> std::io::Result<()> {
         Ok(())
     }
 }
