@@ -36,13 +36,15 @@ enum Kind {
 fn ansible(number: u64, secret: &str) -> String {
     let host = number % 11;
     match number % 16 {
-        _ if number % 97 == 0 => {
+        _ if number.is_multiple_of(97) => {
             format!("\nTASK [rke2_deploy : install packages, part {number:07}] **************************************")
         }
-        _ if number % 4001 == 0 => format!(
+        _ if number.is_multiple_of(4001) => format!(
             "fatal: [vm{host}]: FAILED! => {{\"changed\": false, \"cmd\": \"test -e /run/{number}\", \"msg\": \"non-zero return code\", \"rc\": 1}}\n...ignoring"
         ),
-        _ if number % 211 == 0 => format!("FAILED - RETRYING: [vm{host}]: Wait for the API, part {number} ({} retries left).", number % 30),
+        _ if number.is_multiple_of(211) => {
+            format!("FAILED - RETRYING: [vm{host}]: Wait for the API, part {number} ({} retries left).", number % 30)
+        }
         0 | 5 => format!(
             "ok: [vm{host}] => {{\"changed\": false, \"stat\": {{\"atime\": 17953229{:02}.0678225, \"attr_flags\": \"e\", \"attributes\": [\"extents\"], \"block_size\": 4096, \"blocks\": 8, \"charset\": \"unknown\", \"checksum\": \"3bebe8a6c9d153bdfe475a82d0a37c17{number:08x}\", \"ctime\": 1795322599.0758374, \"dev\": 65024, \"executable\": false, \"exists\": true, \"gid\": 1000, \"gr_name\": \"ubuntu\", \"inode\": {}, \"isblk\": false, \"isdir\": false, \"mimetype\": \"unknown\", \"mode\": \"0600\", \"mtime\": 1795322598.9998374, \"nlink\": 1, \"path\": \"/home/ubuntu/.ssh/id_ed25519\", \"readable\": true, \"roth\": false, \"size\": 399, \"uid\": 1000, \"writeable\": true, \"xusr\": false}}}}",
             number % 100,
@@ -83,7 +85,7 @@ fn terraform(number: u64, secret: &str) -> String {
     };
     let hook = |more: &str| format!("\"hook\":{{\"resource\":{resource}{more}}}");
     match number % 16 {
-        _ if number % 977 == 0 => format!("Warning: a local command says: not found in cache, part {number}"),
+        _ if number.is_multiple_of(977) => format!("Warning: a local command says: not found in cache, part {number}"),
         0 => line("Plan to create", &format!("\"change\":{{\"resource\":{resource},\"action\":\"create\"}}"), "planned_change"),
         1 => line("Creating...", &hook(",\"action\":\"create\""), "apply_start"),
         2 => line(
