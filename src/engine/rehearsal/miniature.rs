@@ -57,8 +57,10 @@ pub fn files(source: &str) -> Vec<Made> {
 /// The script in which a question stands, below the folder that all sources are in.
 #[must_use]
 pub fn script_that_asks(text: &str) -> Option<PathBuf> {
-    let in_source = |source: &&str| Some((*source, files(source).into_iter().find(|file| file.text.contains(text.trim_end()))?));
-    SOURCES.iter().find_map(|source| in_source(source)).map(|(source, file)| Path::new(source).join(file.path))
+    SOURCES.iter().find_map(|source| {
+        let script = files(source).into_iter().find(|file| file.text.contains(text.trim_end()))?;
+        Some(Path::new(source).join(script.path))
+    })
 }
 
 /// The stand-ins, for a folder that comes first on PATH.
