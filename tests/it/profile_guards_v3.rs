@@ -36,6 +36,10 @@ pub const ONPREM: &[Guard] = &[
     ("etcd.odd", Level::Fail, &["observation-cluster", "mosip-cluster"], None),
     ("certificate.mosip", Level::Fail, &["mosip-nginx"], None),
     ("certificate.observation", Level::Fail, &["observation-nginx"], None),
+    ("certificate.issued.mosip", Level::Fail, &["mosip-nginx"], Some("certificates")),
+    ("certificate.issued.observation", Level::Fail, &["observation-nginx"], Some("certificates")),
+    ("local.tool.certbot", Level::Fail, &["certificates"], None),
+    ("egress.letsencrypt", Level::Fail, &["certificates"], None),
     ("dns.observation", Level::Fail, &["observation-nginx"], None),
     ("dns.internal", Level::Fail, &["mosip-nginx"], None),
     ("dns.optional", Level::Warn, &["mosip-nginx"], None),
@@ -127,8 +131,18 @@ pub const ONPREM: &[Guard] = &[
 ];
 
 /// Checks that the route without DNS does without.
-pub const NOT_WITHOUT_DNS: &[&str] =
-    &["dns.observation", "dns.internal", "dns.optional", "dns.public", "dns.public-optional", "dns.machines"];
+pub const NOT_WITHOUT_DNS: &[&str] = &[
+    "certificate.issued.mosip",
+    "certificate.issued.observation",
+    "local.tool.certbot",
+    "egress.letsencrypt",
+    "dns.observation",
+    "dns.internal",
+    "dns.optional",
+    "dns.public",
+    "dns.public-optional",
+    "dns.machines",
+];
 
 /// Checks of the route without DNS alone, or with other words there.
 #[rustfmt::skip]
