@@ -294,7 +294,7 @@ fn what_is_left_is_private_and_whole() {
     let names: Vec<String> =
         fs::read_dir(&attempt.spec.dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(
-        names.iter().all(|name| ["output.log", "exit.json", "events.jsonl"].contains(&name.as_str())),
+        names.iter().all(|name| ["output.log", "output.times", "exit.json", "events.jsonl"].contains(&name.as_str())),
         "no half-written file: {names:?}"
     );
     for path in names.iter().map(|name| attempt.spec.dir.join(name)).chain([attempt.place.path("tmp/made")]) {

@@ -99,7 +99,8 @@ fn a_filter_shows_its_badge_scrolls_and_is_lifted() {
     type_text(&mut story, "line 5");
     story.press("Enter");
     assert_eq!(first_line(&story), "changed: [vm1] line 57");
-    assert!(text(&story.model).contains("1 of 11"), "{}", text(&story.model));
+    assert!(text(&story.model).contains("/line 5 1 of"), "{}", text(&story.model));
+    assert_eq!(story.model.run.as_ref().unwrap().log.search.as_ref().unwrap().known.count(), 11, "of those that are shown alone");
     // Lifted, the line that was found stays in sight.
     story.press("u");
     let shown = text(&story.model);
