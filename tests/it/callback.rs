@@ -49,11 +49,55 @@ const PLAYBOOK: &str = r#"
       ansible.builtin.debug: { msg: "x" }
 "#;
 
-/// Runs the playbook with this `ansible-playbook`; its end, its attempt's folder, and the place that holds both.
+/// One host after the other, each at its own pace, tasks brought in while it runs, failures made good, work in the background.
+const WAYS: &str = r#"
+- name: One by one
+  hosts: a
+  serial: 1
+  gather_facts: false
+  tasks:
+    - name: by itself
+      ansible.builtin.command: "true"
+      notify: again
+    - name: brings more
+      ansible.builtin.include_tasks: more.yml
+      loop: [1, 2]
+  handlers:
+    - name: again
+      ansible.builtin.debug: { msg: "again" }
+- name: Each at its pace
+  hosts: a, gone
+  strategy: free
+  # The home folder of the test is not the user's own, and Ansible's two halves would look in one each.
+  vars: { ansible_async_dir: "{{ playbook_dir }}/async" }
+  gather_facts: false
+  tasks:
+    - block:
+        - name: breaks
+          ansible.builtin.command: "test {{ inventory_hostname }} = vm1"
+      rescue:
+        - name: mends
+          ansible.builtin.debug: { msg: "mended" }
+    - name: in the background
+      ansible.builtin.command: "true"
+      async: 30
+      poll: 1
+    - name: several
+      ansible.builtin.command: "test {{ item.name }} = good"
+      loop: [{ name: good, password: Canary-of-a-loop }, { name: bad, password: Canary-of-a-loop }]
+      ignore_errors: true
+"#;
+
+/// Runs a playbook with this `ansible-playbook`; its end, its attempt's folder, and the place that holds both.
 fn play(ansible: &Path, env: &[(&str, &str)], secret: &str) -> (Place, PathBuf, Ended) {
+    play_of(PLAYBOOK, ansible, env, secret)
+}
+
+fn play_of(playbook: &str, ansible: &Path, env: &[(&str, &str)], secret: &str) -> (Place, PathBuf, Ended) {
     let place = Place::new();
     fs::write(place.path("hosts.ini"), INVENTORY).unwrap();
-    fs::write(place.path("play.yml"), PLAYBOOK).unwrap();
+    fs::write(place.path("play.yml"), playbook).unwrap();
+    fs::write(place.path("more.yml"), "- name: brought in\n  ansible.builtin.debug: { msg: x }\n").unwrap();
     let dir = place.path("attempt");
     let mut variables = json!({ "ANSIBLE_NOCOLOR": "1", "ANSIBLE_RETRY_FILES_ENABLED": "0" });
     for (name, value) in env {
@@ -141,9 +185,43 @@ fn speaks(ansible: &Path) {
     );
 }
 
+fn speaks_in_every_way(ansible: &Path) {
+    let (_place, dir, ended) = play_of(WAYS, ansible, &[], "restart-canary");
+    let Outcome::Failed(failure) = &ended.outcome else { panic!("{ended:?}") };
+    assert_eq!(failure.hosts, ["vm3"], "what is made good or ignored is no failure");
+    let text = fs::read_to_string(dir.join("events.jsonl")).unwrap();
+    let text: String = text.lines().filter(|line| !line.contains(r#""event":"known""#)).map(|line| format!("{line}\n")).collect();
+    assert!(!text.contains("Canary"), "{text}");
+    let details = details(&dir);
+    let ends = |task: &str, host: &str| {
+        let rows = details.tasks.iter().filter(|row| row.name == task);
+        rows.filter_map(|row| row.cells.get(host)).map(|cell| cell.state).collect::<Vec<_>>()
+    };
+    use CellState::{Ended as End, Ignored};
+    for host in ["vm1", "vm2"] {
+        assert_eq!(ends("by itself", host), [End(Status::Changed)]);
+        assert_eq!(ends("brought in", host), [End(Status::Ok), End(Status::Ok)], "{host}: once for each item");
+        assert_eq!(ends("again", host), [End(Status::Ok)], "{host}: its handler");
+        assert_eq!(ends("in the background", host), [End(Status::Changed)]);
+        assert_eq!(ends("several", host), [Ignored]);
+    }
+    assert_eq!((ends("breaks", "vm1"), ends("breaks", "vm2")), (vec![End(Status::Changed)], vec![End(Status::Failed)]));
+    assert_eq!((ends("mends", "vm1"), ends("mends", "vm2")), (vec![], vec![End(Status::Ok)]));
+    assert_eq!(
+        details.tasks.iter().filter(|row| row.cells.get("vm3").is_some_and(|cell| cell.state == End(Status::Unreachable))).count(),
+        1
+    );
+    assert!(details.ended && details.active().is_empty(), "{details:?}");
+}
+
 #[test]
 fn ansible_tells_tasks_and_hosts_and_nothing_else() {
     speaks(Path::new("/usr/bin/ansible-playbook"));
+}
+
+#[test]
+fn ansible_tells_them_in_every_way_of_running() {
+    speaks_in_every_way(Path::new("/usr/bin/ansible-playbook"));
 }
 
 #[test]
@@ -152,6 +230,7 @@ fn a_newer_ansible_tells_the_same() {
         skip!("newer ansible", "no ansible-core newer than the system's is installed (MOSIP_SETUP_NEWER_ANSIBLE)")
     };
     speaks(&ansible);
+    speaks_in_every_way(&ansible);
 }
 
 #[test]

@@ -29,6 +29,10 @@ impl Root {
         for module in ["first", "second"] {
             fs::create_dir_all(place.path(&format!("root/{module}"))).unwrap();
         }
+        // As of two sites: of one, the next attempt would end what an earlier one has left.
+        for number in 1..3 {
+            fs::create_dir(place.path(&format!("site-{number}"))).unwrap();
+        }
         let data = |body: &str| format!("resource \"terraform_data\" \"release\" {{\n{body}}}\n");
         fs::write(place.path("root/first/main.tf"), data("")).unwrap();
         let provisioner = format!("  provisioner \"local-exec\" {{\n    command = {command:?}\n  }}\n");
@@ -56,7 +60,7 @@ impl Root {
             })
         };
         let spec = json!({
-            "dir": self.attempt(number), "lock": self.place.path(&format!("runner-{number}.lock")), "terminal": "pipe", "prompts": [], "secrets": [], "remove": [],
+            "dir": self.attempt(number), "lock": self.place.path(&format!("site-{number}/runner.lock")), "terminal": "pipe", "prompts": [], "secrets": [], "remove": [],
             "commands": [
                 command("terraform init -input=false -json"), command(&format!("terraform plan -input=false -json -out={PLAN}")),
                 command(&format!("terraform apply -input=false -json {PLAN}")),
@@ -117,6 +121,22 @@ fn an_apply_that_is_stopped_ends_in_order_and_goes_on_later() {
     assert_eq!(ended.outcome, Outcome::Done);
     assert_eq!(state(&details, "module.second"), ResourceState::Done);
     assert!(details.resources.iter().all(|row| row.module != "module.first"), "{details:?}");
+}
+
+#[test]
+fn a_state_that_is_locked_is_named() {
+    if !on_path("terraform") {
+        skip!("terraform", "terraform is not installed; Debian does not package it")
+    }
+    let root = Root::new("echo it is under way; sleep 60");
+    let holder = root.start(1);
+    root.wait_for(1, "it is under way");
+    let (ended, _) = root.end(2, root.start(2));
+    signal(i32::try_from(holder.id()).unwrap(), Signal::TERM);
+    root.end(1, holder);
+    let Outcome::Failed(failure) = ended.outcome else { panic!("{ended:?}") };
+    assert_eq!(failure.known, ["tf-statelock"], "{failure:?}");
+    assert!(failure.lines[0].contains("Error acquiring the state lock") && failure.hint.contains("Another Terraform"), "{failure:?}");
 }
 
 #[test]
