@@ -55,6 +55,8 @@ class CallbackModule(CallbackBase):
         self._file = -1
         self._tasks = 0
         self._numbers = {}
+        # Where each host goes at its own pace, the same task begins once for each of them.
+        self._started = {}
         path = os.environ.get("MOSIP_SETUP_ANSIBLE_EVENTS")
         if not path:
             self.disabled = True
@@ -85,8 +87,9 @@ class CallbackModule(CallbackBase):
 
     def _result(self, event, result, **more):
         try:
-            task = self._numbers.get(result._task._uuid, self._tasks)
-            self._tell(event, task=task, host=_short(result._host.get_name()), **more)
+            uuid, host = result._task._uuid, result._host.get_name()
+            task = self._started.get((uuid, host), self._numbers.get(uuid, self._tasks))
+            self._tell(event, task=task, host=_short(host), **more)
         except Exception:
             self._file = -1
 
@@ -128,6 +131,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         try:
             number = self._numbers.get(task._uuid, self._tasks)
+            self._started[(task._uuid, host.get_name())] = number
             self._tell("start", task=number, host=_short(host.get_name()))
         except Exception:
             self._file = -1
