@@ -129,6 +129,7 @@ pub async fn follow(
                     out.flush()?;
                 }
             }
+            Update::Past { state, .. } => followed.state = Some(*state),
             Update::Live => {
                 live = true;
                 out.flush()?;

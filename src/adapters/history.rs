@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::journal;
 use crate::run::expect::History;
-use crate::run::state::fold;
 
 /// How many past runs count, the latest first.
 const MOST: usize = 8;
@@ -18,9 +17,7 @@ pub fn read(run: &Path) -> History {
     // A run's name begins with the time when it was opened.
     others.sort();
     for other in others.iter().rev().take(MOST) {
-        if let Ok(events) = journal::read(&other.join("journal.jsonl"))
-            && let Ok(state) = fold(&events)
-        {
+        if let Ok(Some(state)) = journal::fold(&other.join("journal.jsonl")) {
             history.add(&state);
         }
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::run::event::{Event, Recorded};
+use crate::run::fold::{Folding, LineError};
+use crate::run::state::{FoldError, State};
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum JournalError {
         /// What is wrong with it.
         message: String,
     },
+    /// Its events do not make a run that this program knows.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
 }
 
 /// An open journal.
@@ -59,7 +64,7 @@ impl Journal {
     pub fn open_with(path: &Path, each: &mut dyn FnMut(Recorded)) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(io)?;
-        let (next, whole) = read_from(path, &mut file, each)?;
+        let (next, whole) = read_from(path, &mut file, &mut events(each))?;
         let length = file.metadata().map_err(io)?.len();
         if whole < length {
             file.set_len(whole).map_err(io)?;
@@ -108,16 +113,57 @@ impl Journal {
 /// As [`Journal::open`].
 pub fn read(path: &Path) -> Result<Vec<Recorded>, JournalError> {
     let mut file = File::open(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-    let mut events = Vec::new();
-    read_from(path, &mut file, &mut |event| events.push(event))?;
-    Ok(events)
+    let mut read = Vec::new();
+    read_from(path, &mut file, &mut events(&mut |event| read.push(event)))?;
+    Ok(read)
 }
 
-/// Hands on the events; gives the number of the next one, and how many bytes hold whole lines.
-fn read_from(path: &Path, file: &mut File, each: &mut dyn FnMut(Recorded)) -> Result<(u64, u64), JournalError> {
+/// The state at the end of a journal, as its events folded, without holding them; none: it has no event. A torn last line is passed over.
+///
+/// # Errors
+/// As [`Journal::open`], or the events do not make a run that this program knows.
+pub fn fold(path: &Path) -> Result<Option<State>, JournalError> {
+    let mut file = File::open(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
+    let mut folding = Folding::default();
+    let mut wrong = None;
+    read_from(path, &mut file, &mut |line, _| match folding.line(line) {
+        Ok(seq) | Err(LineError::Fold(FoldError::Gap { found: seq, .. })) => Ok(seq),
+        Err(LineError::Damaged(error)) => Err(error),
+        Err(LineError::Fold(error)) => {
+            wrong.get_or_insert(error);
+            Recorded::parse(line).map(|event| event.seq)
+        }
+    })?;
+    if let Some(wrong) = wrong {
+        return Err(wrong.into());
+    }
+    match folding.end() {
+        Ok(end) => Ok(end.map(|(state, _)| state)),
+        Err(LineError::Fold(error)) => Err(error.into()),
+        Err(LineError::Damaged(error)) => Err(JournalError::Io { path: path.to_owned(), source: error.into() }),
+    }
+}
+
+/// Takes in a line where the event with that number is expected; gives the number it has.
+type Take<'a> = dyn FnMut(&[u8], u64) -> serde_json::Result<u64> + 'a;
+
+/// Hands on the events that are expected.
+fn events(each: &mut dyn FnMut(Recorded)) -> impl FnMut(&[u8], u64) -> serde_json::Result<u64> {
+    |line, expected| {
+        let event = Recorded::parse(line)?;
+        let seq = event.seq;
+        if seq == expected {
+            each(event);
+        }
+        Ok(seq)
+    }
+}
+
+/// Hands on the lines; gives the number of the next one, and how many bytes hold whole lines.
+fn read_from(path: &Path, file: &mut File, take: &mut Take<'_>) -> Result<(u64, u64), JournalError> {
     let io = |source| JournalError::Io { path: path.to_owned(), source };
     file.seek(SeekFrom::Start(0)).map_err(io)?;
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
     let (mut expected, mut whole, mut number): (u64, u64, usize) = (0, 0, 0);
     let mut line = Vec::new();
     let mut damaged: Option<(usize, String)> = None;
@@ -131,19 +177,18 @@ fn read_from(path: &Path, file: &mut File, each: &mut dyn FnMut(Recorded)) -> Re
         if let Some((line, message)) = damaged {
             return Err(JournalError::Corrupt { path: path.to_owned(), line, message });
         }
-        match serde_json::from_slice::<Recorded>(&line) {
-            // A line without its newline is torn, even if it happens to parse.
-            Ok(_) if !line.ends_with(b"\n") => break,
-            Ok(event) => {
-                if event.seq > expected {
-                    let message = format!("event {} where {expected} was expected", event.seq);
+        // A line without its newline is torn, even if it happens to parse.
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        match take(&line, expected) {
+            Ok(seq) => {
+                if seq > expected {
+                    let message = format!("event {seq} where {expected} was expected");
                     return Err(JournalError::Corrupt { path: path.to_owned(), line: number, message });
                 }
                 whole += length as u64;
-                if event.seq == expected {
-                    expected += 1;
-                    each(event);
-                }
+                expected += u64::from(seq == expected);
             }
             Err(error) => damaged = Some((number, error.to_string())),
         }

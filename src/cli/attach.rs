@@ -8,9 +8,10 @@ use clap::Args;
 use super::common::{Common, Failure, Outcome, note};
 use super::run::{finish, watch};
 use super::screen;
+use crate::adapters::journal;
 use crate::engine::attempt::{Holder, is_locked, read_holder};
 use crate::engine::opening::Opened;
-use crate::engine::setup::Setup;
+use crate::engine::setup::{Setup, SetupError};
 use crate::exit::Exit;
 use crate::plain::{self, Format, Past, Showing};
 use crate::run::event::StopReason;
@@ -58,7 +59,11 @@ pub async fn attach(args: &AttachArgs, common: &Common) -> Outcome {
         return finish(watch(opened, common, None, Showing { format, past: Past::Whole, as_it_stands: true }).await?);
     }
     let found = setup.last_run(&site)?.ok_or_else(|| Failure::usage("this site has no run yet: start one with 'mosip-setup run'"))?;
-    plain::show(&found.events, format, &mut std::io::BufWriter::new(std::io::stdout()))?;
+    plain::show(
+        &journal::read(&found.folder.journal()).map_err(SetupError::from)?,
+        format,
+        &mut std::io::BufWriter::new(std::io::stdout()),
+    )?;
     let state = &found.state;
     if state.running().is_some() && state.engine.is_some() {
         note("no engine is at work, but the step that it began goes on: take it up with 'mosip-setup run'");

@@ -18,7 +18,7 @@ use crate::adapters::{profiles, sources};
 use crate::engine::attempt::is_locked;
 use crate::engine::attempt_events::{read_from, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
-use crate::engine::client::Client;
+use crate::engine::client::{Client, Past};
 use crate::engine::host_keys::{self, HostKeyReport};
 use crate::engine::mend::{Consent, mend};
 use crate::engine::opening::{Opened, Opening};
@@ -52,8 +52,9 @@ pub struct SetupDesk {
 impl SetupDesk {
     /// A desk over this setup.
     #[must_use]
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(mut setup: Setup) -> Self {
         let turns = Turns::default;
+        setup.past = Past::State;
         Self { setup, open: BTreeMap::new(), preflight: None, searches: turns(), counts: turns(), filters: turns() }
     }
 

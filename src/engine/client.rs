@@ -21,7 +21,9 @@ use crate::adapters::socket;
 use crate::install::ids::StepRef;
 use crate::install::plan::Plan;
 use crate::run::event::{Progress, Recorded, StopReason};
+use crate::run::fold::Folding;
 use crate::run::machine::Command;
+use crate::run::state::State;
 
 /// How long an engine may take to say who it is.
 const HELLO: Duration = Duration::from_secs(5);
@@ -36,8 +38,15 @@ const AHEAD: usize = 512;
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "the channel holds few, and most of them are events or progress")]
 pub enum Update {
-    /// The next event; the first ones are the whole history.
+    /// The next event; the first ones are the whole history, where it was not asked for as a state.
     Event(Arc<Recorded>),
+    /// The history as the state at its end.
+    Past {
+        /// The state.
+        state: Box<State>,
+        /// The last event that a screen turns to, a failure without its details.
+        turn: Option<Box<Recorded>>,
+    },
     /// Everything that was in the journal has been sent; what follows happens now.
     Live,
     /// Where a running step stands; the latest only.
@@ -72,6 +81,15 @@ pub struct Engine {
     pub working: bool,
     /// How many watched it already.
     pub viewers: usize,
+}
+
+/// How a front end wants what has happened before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// Event by event.
+    Events,
+    /// As the state at its end.
+    State,
 }
 
 /// Why there is no connection to an engine.
@@ -142,7 +160,7 @@ impl Client {
     ///
     /// # Errors
     /// There is none, or it does not answer or talk to this program.
-    pub fn connect(run_dir: &Path) -> Result<Self, Missed> {
+    pub fn connect(run_dir: &Path, past: Past) -> Result<Self, Missed> {
         let stream = connect(run_dir)?;
         let (engine, reader) = hello(&stream, true, HELLO)?;
         let lost = |_| Missed::Nobody;
@@ -151,7 +169,7 @@ impl Client {
         let (requests, asked) = blocking::channel::<Request>();
         let (sender, updates) = mpsc::channel(AHEAD);
         let journal = run_dir.join("journal.jsonl");
-        std::thread::spawn(move || hear(reader, &journal, &sender));
+        std::thread::spawn(move || hear(reader, &journal, past, &sender));
         std::thread::spawn(move || {
             for request in asked {
                 // What is left of it after the engine is gone is heard by the other thread.
@@ -237,14 +255,18 @@ impl Client {
 }
 
 /// Hears the engine until it ends or nobody listens.
-fn hear(mut reader: BufReader<UnixStream>, journal: &Path, updates: &mpsc::Sender<Update>) {
+fn hear(mut reader: BufReader<UnixStream>, journal: &Path, past: Past, updates: &mpsc::Sender<Update>) {
     let mut history = History::new(journal);
     let (mut live, mut leaving) = (false, false);
     let tell = |update| updates.blocking_send(update).is_err();
     loop {
         let gone = match protocol::next_blocking::<Notice>(&mut reader) {
             Ok(Some(Notice::Grown { bytes })) => {
-                let read = history.read_to(bytes, &mut |event| !tell(Update::Event(Arc::new(event))));
+                let read = if live || past == Past::Events {
+                    history.read_to(bytes, &mut |event| !tell(Update::Event(Arc::new(event))))
+                } else {
+                    history.fold_to(bytes).map(|past| !past.is_some_and(tell))
+                };
                 match read {
                     Ok(false) => true,
                     Ok(true) if !live => {
@@ -308,6 +330,33 @@ impl History {
     /// # Errors
     /// The journal cannot be read, or a line of it is damaged.
     pub fn read_to(&mut self, bytes: u64, each: &mut dyn FnMut(Recorded) -> bool) -> io::Result<bool> {
+        let mut next = self.next;
+        let read = self.lines_to(bytes, &mut |line| {
+            let event = Recorded::parse(line)?;
+            // A duplicate is a no-op, as in the fold.
+            if event.seq < next {
+                return Ok(true);
+            }
+            next = event.seq + 1;
+            Ok(each(event))
+        });
+        self.next = next;
+        read
+    }
+
+    /// Folds the lines up to this length, from the beginning; none: there are none.
+    ///
+    /// # Errors
+    /// The journal cannot be read, a line of it is damaged, or one is missing.
+    fn fold_to(&mut self, bytes: u64) -> io::Result<Option<Update>> {
+        let mut folding = Folding::default();
+        self.lines_to(bytes, &mut |line| folding.line(line).map(|_| true).map_err(io::Error::other))?;
+        let Some((state, turn)) = folding.end().map_err(io::Error::other)? else { return Ok(None) };
+        self.next = state.seq + 1;
+        Ok(Some(Update::Past { state: Box::new(state), turn: turn.map(Box::new) }))
+    }
+
+    fn lines_to(&mut self, bytes: u64, each: &mut dyn FnMut(&[u8]) -> io::Result<bool>) -> io::Result<bool> {
         if bytes <= self.read {
             return Ok(true);
         }
@@ -322,13 +371,8 @@ impl History {
                 return Ok(true);
             }
             self.read += length as u64;
-            let event: Recorded = serde_json::from_slice(&line)?;
-            // A duplicate is a no-op, as in the fold.
-            if event.seq >= self.next {
-                self.next = event.seq + 1;
-                if !each(event) {
-                    return Ok(false);
-                }
+            if !each(&line)? {
+                return Ok(false);
             }
         }
     }

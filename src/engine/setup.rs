@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{is_locked, read_exit, read_holder};
-use super::client;
+use super::client::{self, Past};
 use super::driver::EngineError;
 use super::executor::Ports;
 use super::real_probe::RealProbe;
@@ -26,10 +26,10 @@ use crate::install::change::{Change, FileChange};
 use crate::install::ids::{FieldId, PhaseId};
 use crate::install::plan::{Plan, PlanPhase};
 use crate::install::site::SecretRef;
-use crate::run::event::{Outcome, Recorded};
+use crate::run::event::Outcome;
 use crate::run::prompts;
 use crate::run::select::select;
-use crate::run::state::{self, State};
+use crate::run::state::State;
 
 /// Why a site cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,8 @@ pub struct Setup {
     pub user: String,
     /// The rehearsal, where it is one.
     pub rehearsal: Option<Rehearsal>,
+    /// How this front end wants what has happened in a run before.
+    pub past: Past,
     pub(super) rehearsed: Option<Arc<RehearsalProbe>>,
 }
 
@@ -86,8 +88,6 @@ pub struct FoundRun {
     pub folder: RunPaths,
     /// Its state.
     pub state: State,
-    /// Its events.
-    pub events: Vec<Recorded>,
 }
 
 impl Setup {
@@ -104,10 +104,10 @@ impl Setup {
             let probe = Arc::new(RehearsalProbe::new(RealProbe::default(), &rehearsal));
             let spawn = RehearsalSpawn { inner: spawn, rehearsal: rehearsal.clone() };
             let ports = Ports { probe: probe.clone(), spawn: Arc::new(spawn), clock };
-            return Ok(Self { paths, ports, user, rehearsal: Some(rehearsal), rehearsed: Some(probe) });
+            return Ok(Self { paths, ports, user, rehearsal: Some(rehearsal), past: Past::Events, rehearsed: Some(probe) });
         }
         let ports = Ports { probe: Arc::new(RealProbe::default()), spawn: Arc::new(spawn), clock };
-        Ok(Self { paths, ports, user, rehearsal: None, rehearsed: None })
+        Ok(Self { paths, ports, user, rehearsal: None, past: Past::Events, rehearsed: None })
     }
 
     /// Opens a site file; its answers may still be wrong. It is remembered as the one used last.
@@ -192,11 +192,7 @@ impl Setup {
         if !run.journal().is_file() {
             return Ok(None);
         }
-        let events = journal::read(&run.journal())?;
-        if events.is_empty() {
-            return Ok(None);
-        }
-        let mut state = state::fold(&events).map_err(EngineError::from)?;
+        let Some(mut state) = journal::fold(&run.journal())? else { return Ok(None) };
         // The journal cannot know that its engine was killed, nor whether it waits for somebody; lock and engine do.
         if is_locked(&folder.lock()) && state.engine.is_some() {
             if let Ok(engine) = client::look(run.root()) {
@@ -212,7 +208,7 @@ impl Setup {
             state.engine = if at_work { read_holder::<super::attempt::Holder>(&runner).map(|holder| holder.pid) } else { None };
             settle(&mut state, folder, &run);
         }
-        Ok(Some(FoundRun { folder: run, state, events }))
+        Ok(Some(FoundRun { folder: run, state }))
     }
 
     /// The phases of a run that are done.

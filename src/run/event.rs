@@ -30,6 +30,24 @@ pub struct Recorded {
     pub event: Event,
 }
 
+/// What every line has.
+#[derive(Deserialize)]
+struct Head {
+    seq: u64,
+    at: Timestamp,
+}
+
+impl Recorded {
+    /// Reads a line, as `serde_json::from_slice` does, and faster: what is flattened is copied once more than it needs.
+    ///
+    /// # Errors
+    /// It is no event.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        let Head { seq, at } = serde_json::from_slice(line)?;
+        Ok(Self { seq, at, event: serde_json::from_slice(line)? })
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

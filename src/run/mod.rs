@@ -7,6 +7,7 @@ pub mod detail;
 pub mod diagnose;
 pub mod event;
 pub mod expect;
+pub mod fold;
 pub mod lines;
 pub mod machine;
 pub mod needles;

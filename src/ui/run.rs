@@ -272,6 +272,12 @@ pub fn updated(model: &mut Model, update: Update) -> Vec<Command> {
                 }
             }
         }
+        Update::Past { state, turn } => {
+            run.state = Some(*state);
+            if let Some(event) = turn {
+                run.follow_event(&event);
+            }
+        }
         Update::Live => commands.extend(live(model)),
         Update::Accepted(_) => {}
         Update::Progress { step, attempt, progress } => {

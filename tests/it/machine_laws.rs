@@ -1,7 +1,8 @@
 //! The laws of the fold, and a machine that nothing breaks: whatever comes in, in whatever order.
 
 use mosip_setup::install::profile::Repeat;
-use mosip_setup::run::event::{Event, Outcome, Recorded};
+use mosip_setup::run::event::{Event, Failure, Outcome, Recorded};
+use mosip_setup::run::fold::{Folding, LineError};
 use mosip_setup::run::machine::{Command, Input, Selection};
 use mosip_setup::run::question::Answer;
 use mosip_setup::run::state::{FoldError, PhaseState, State, fold};
@@ -47,7 +48,9 @@ fn an_unknown_kind_advances_and_nothing_else() {
     let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
     value["kind"] = "weather_reported".into();
     value["seq"] = 3.into();
+    let line = value.to_string();
     let unknown: Recorded = serde_json::from_value(value).unwrap();
+    assert_eq!(Recorded::parse(line.as_bytes()).unwrap(), unknown);
     assert_eq!(unknown.event, Event::Unknown);
     let before = fold(&events[..3]).unwrap();
     let mut after = before.clone();
@@ -172,4 +175,45 @@ mod any_order {
             }
         }
     }
+}
+
+/// A run with many failures of several steps: the last of one counts, the others were begun again.
+fn with_failures() -> Vec<Recorded> {
+    let details = |number: u32| {
+        Outcome::Failed(Failure {
+            message: format!("try {number} failed with \"kind\":\"step_finished\""),
+            command: "ansible-playbook site.yml".into(),
+            exit: Some(2),
+            lines: vec![format!("fatal: [vm{number}]: UNREACHABLE!")],
+            hosts: vec![format!("vm{number}")],
+            ..Failure::default()
+        })
+    };
+    let mut bench = Bench::new(chain()).will("two/b", [details(1), details(2), details(3), Outcome::Done]).will("three/a", [details(4)]);
+    bench.run();
+    for _ in 0..3 {
+        bench.retry("two", false);
+    }
+    bench.events
+}
+
+#[test]
+fn a_fold_of_lines_is_the_fold_of_their_events_at_every_length() {
+    let events = with_failures();
+    let failures = events.iter().filter(|event| matches!(&event.event, Event::StepFinished { outcome: Outcome::Failed(_), .. })).count();
+    assert!(failures >= 3, "{failures}");
+    let mut folding = Folding::default();
+    for (index, event) in events.iter().enumerate() {
+        let line = serde_json::to_vec(event).unwrap();
+        assert_eq!(Recorded::parse(&line).unwrap(), *event);
+        assert_eq!(folding.line(&line).unwrap(), event.seq);
+        assert_eq!(folding.line(&line).unwrap(), event.seq, "a line seen twice changes nothing");
+        let (state, _) = folding.clone().end().unwrap().unwrap();
+        assert_eq!(state, fold(&events[..=index]).unwrap(), "after event {index}");
+    }
+    let mut folding = Folding::default();
+    folding.line(&serde_json::to_vec(&events[0]).unwrap()).unwrap();
+    let gap = folding.line(&serde_json::to_vec(&events[2]).unwrap()).unwrap_err();
+    assert!(matches!(gap, LineError::Fold(FoldError::Gap { last: 0, found: 2 })), "{gap}");
+    assert!(Folding::default().end().unwrap().is_none());
 }
