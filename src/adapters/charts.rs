@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Response};
+use reqwest::Response;
 
 use crate::adapters::files::hcl;
+use crate::adapters::net::client::Shared;
 use crate::adapters::{net, proxy};
 use crate::install::facts::WayOutcome;
 use crate::install::outside::{ChartPin, ChartsFacts, ChartsFile, ChartsRequest, IndexAnswer, PullAnswer, PullFacts};
@@ -80,16 +81,14 @@ fn text_of(path: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-fn client(limit: Duration) -> Result<Client, reqwest::Error> {
-    Client::builder().timeout(limit).connect_timeout(limit.min(Duration::from_secs(10))).user_agent(net::USER_AGENT).build()
-}
+static SHARED: Shared = Shared::new(|settings| settings.connect_timeout(Duration::from_secs(10)).pool_max_idle_per_host(0));
 
 async fn fetch(url: &str, limit: Duration, scan: &mut Scan<'_>) -> IndexAnswer {
-    let sent = match client(limit) {
-        Ok(client) => client.get(url).send().await,
-        Err(error) => Err(error),
+    let client = match SHARED.get().await {
+        Ok(client) => client,
+        Err(reason) => return IndexAnswer::NoWay(WayOutcome::Failed(reason)),
     };
-    let mut response = match sent {
+    let mut response = match client.get(url).timeout(limit).send().await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) if response.status().as_u16() == 407 => {
             return IndexAnswer::NoWay(WayOutcome::Proxy("it wants a login (407)".to_owned()));
@@ -189,15 +188,15 @@ pub async fn pulls(token: &str, manifest: &str, limit: Duration) -> PullFacts {
 
 async fn ask_registry(token: &str, manifest: &str, limit: Duration) -> Result<PullAnswer, WayOutcome> {
     let failed = |error: reqwest::Error| net::way_outcome(&error);
-    let client = client(limit).map_err(failed)?;
-    let answer = client.get(token).send().await.map_err(failed)?;
+    let client = SHARED.get().await.map_err(WayOutcome::Failed)?;
+    let answer = client.get(token).timeout(limit).send().await.map_err(failed)?;
     if !answer.status().is_success() {
         return Err(WayOutcome::Answered(answer.status().as_u16()));
     }
     let text = net::beginning(answer).await.map_err(failed)?;
     let secret = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|value| value["token"].as_str().map(str::to_owned));
     let Some(secret) = secret else { return Err(WayOutcome::Failed("it gave no token".to_owned())) };
-    let answer = client.head(manifest).header("authorization", format!("Bearer {secret}")).send().await.map_err(failed)?;
+    let answer = client.head(manifest).timeout(limit).header("authorization", format!("Bearer {secret}")).send().await.map_err(failed)?;
     Ok(limits(&answer))
 }
 

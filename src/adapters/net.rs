@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::install::facts::{DnsAnswer, DnsOutcome, HttpAnswer, TcpAnswer, WayOut, WayOutcome};
 
+pub(crate) mod client;
 mod views;
 
 /// How much of a web page is read, bytes.
@@ -211,16 +213,29 @@ impl From<reqwest::Error> for Failure {
     }
 }
 
+/// For requests to where the names lead.
+static SHARED: client::Shared = client::Shared::new(alone);
+
+/// What a request shows is its own: no redirect is followed, no connection kept for the next.
+fn alone(settings: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    settings.redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0)
+}
+
 async fn request(url: &str, address: Option<&str>, insecure: bool, limit: Duration) -> Result<HttpAnswer, Failure> {
     let url = reqwest::Url::parse(url).map_err(|error| Failure::Own(format!("'{url}' is not a web address: {error}")))?;
-    let mut builder = reqwest::Client::builder().timeout(limit).connect_timeout(limit).redirect(reqwest::redirect::Policy::none());
-    builder = builder.danger_accept_invalid_certs(insecure).user_agent(USER_AGENT);
-    if let Some(address) = address {
-        let address: IpAddr = address.parse().map_err(|_| Failure::Own(format!("'{address}' is not an address")))?;
-        // Port 0 leaves the port to the URL.
-        builder = builder.no_proxy().resolve(url.host_str().unwrap_or_default(), SocketAddr::new(address, 0));
-    }
-    let response = builder.build()?.get(url).send().await?;
+    let client = match address {
+        None if !insecure => SHARED.get().await,
+        None => client::build(alone(reqwest::Client::builder()).danger_accept_invalid_certs(true)).await.map(Arc::new),
+        Some(address) => {
+            let address: IpAddr = address.parse().map_err(|_| Failure::Own(format!("'{address}' is not an address")))?;
+            // Port 0 leaves the port to the URL.
+            let to = SocketAddr::new(address, 0);
+            let settings = alone(reqwest::Client::builder()).no_proxy().resolve(url.host_str().unwrap_or_default(), to);
+            client::build(settings.danger_accept_invalid_certs(insecure)).await.map(Arc::new)
+        }
+    };
+    let client = client.map_err(Failure::Own)?;
+    let response = client.get(url).timeout(limit).send().await?;
     let status = response.status().as_u16();
     let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
     Ok(HttpAnswer::Answer { status, body: beginning(response).await?, location })

@@ -1,6 +1,8 @@
 //! Profiles: those that come with the program, and those read from disk.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::install::problem::Problem;
 use crate::install::profile::Profile;
@@ -83,7 +85,15 @@ fn load_shipped(id: &str) -> Result<Profile, ProfileError> {
     let Some((file, text)) = SHIPPED.iter().find(|(file, _)| stem(file) == id) else {
         return Err(ProfileError::Unknown { name: id.to_owned(), known: ids().join(", ") });
     };
-    profile_reader::read(file, text, &|base| lookup(base, None)).map_err(ProfileError::Invalid)
+    // They never change, and are wanted at every turn: saving, planning and each round of checks.
+    static READ: Mutex<BTreeMap<&str, Profile>> = Mutex::new(BTreeMap::new());
+    let known = READ.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned();
+    if let Some(profile) = known {
+        return Ok(profile);
+    }
+    let profile = profile_reader::read(file, text, &|base| lookup(base, None)).map_err(ProfileError::Invalid)?;
+    READ.lock().unwrap_or_else(PoisonError::into_inner).insert(file, profile.clone());
+    Ok(profile)
 }
 
 fn load_file(path: &Path) -> Result<Profile, ProfileError> {

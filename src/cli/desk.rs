@@ -347,18 +347,17 @@ async fn preflight(setup: &Setup, site: &Path, round: u32, again: Again, told: &
         request.checks().into_iter().flat_map(|check| request.targets(check).into_iter().map(|target| (check.id.clone(), target)));
     told.tell(Told::PreflightStarted { round, expected: expected.collect() });
     let (sender, mut findings) = tokio::sync::mpsc::unbounded_channel();
-    let forward = async {
+    // A task of its own, so that a finding is told while the checks are at work; it ends with the sender.
+    let told = told.clone();
+    let forward = tokio::spawn(async move {
         while let Some(finding) = findings.recv().await {
             told.tell(Told::Finding { round, finding: Box::new(finding) });
         }
-    };
-    let judged = async {
-        let findings = run_checks(&request, &*setup.ports.probe, Some(&sender)).await;
-        drop(sender);
-        findings
-    };
-    let ((), _) = tokio::join!(forward, judged);
-    Ok(())
+    });
+    run_checks(&request, &*setup.ports.probe, Some(&sender)).await;
+    drop(sender);
+    // All findings are told before the end of the round.
+    forward.await.map_err(|error| trouble(&error))
 }
 
 /// Ignores a finding for a time, or counts it again; gives the words in force.

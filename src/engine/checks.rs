@@ -34,6 +34,9 @@ const PROGRAMS_AT_ONCE: usize = 4;
 /// Ports of one machine tried at the same time.
 const PORTS_AT_ONCE: usize = 32;
 
+/// How long what is merely read on the deployment node has it for itself: a file that hangs must not hold up the machines.
+const HEAD_START: Duration = Duration::from_millis(250);
+
 /// Seconds a command gets that names no limit.
 const COMMAND_SECONDS: u32 = 30;
 
@@ -151,9 +154,17 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
         }
     }
     let waiting_for = |wait: Wait| active.iter().copied().filter(|check| waits_for(&check.kind) == wait).collect::<Vec<_>>();
-    let mut jobs = stream::select_all([
-        // What runs no program is there at once, whatever else takes its time.
-        side_by_side(local_jobs(plan, &waiting_for(Wait::Nothing), probe), active.len().max(1)),
+    let end = Instant::now() + request.deadline;
+    // What runs no program is there at once: nothing else is even prepared before it is known, or the head start is over.
+    let read_here = local_jobs(plan, &waiting_for(Wait::Nothing), probe);
+    let mut jobs = stream::select_all([side_by_side(read_here, active.len().max(1))]);
+    let head_start = end.min(Instant::now() + HEAD_START);
+    while let Ok(Some(found)) = tokio::time::timeout_at(head_start, jobs.next()).await {
+        found.into_iter().for_each(&mut note);
+    }
+    // Whoever passes findings on has its turn before the rest takes the processor.
+    tokio::task::yield_now().await;
+    jobs.extend([
         // The listeners start first: they have the longest conversation.
         side_by_side(paths::jobs(request, &active, probe), 1),
         side_by_side(machine_jobs(request, &active, probe), MACHINES_AT_ONCE),
@@ -161,7 +172,6 @@ pub async fn run_checks(request: &CheckRequest<'_>, probe: &dyn Probe, sender: O
         side_by_side(local_jobs(plan, &waiting_for(Wait::Program), probe), PROGRAMS_AT_ONCE),
         side_by_side(local_jobs(plan, &waiting_for(Wait::Outside), probe), PROGRAMS_AT_ONCE),
     ]);
-    let end = Instant::now() + request.deadline;
     while let Ok(Some(found)) = tokio::time::timeout_at(end, jobs.next()).await {
         found.into_iter().for_each(&mut note);
     }

@@ -1,5 +1,7 @@
 //! Remedies that are scripts: what a profile offers to run where a check is not green, and what may never be offered.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::check::{CheckKind, CheckSpec, Finding, Target, Verdict};
@@ -81,8 +83,9 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
 /// What a script does that no fix may do; none: nothing of the kind.
 #[must_use]
 pub fn destroys(script: &str) -> Option<&'static str> {
-    let found = DESTRUCTIVE.iter().find(|(pattern, _)| regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(script)));
-    found.map(|(_, what)| *what)
+    static FOUND: LazyLock<Vec<(regex::Regex, &str)>> =
+        LazyLock::new(|| DESTRUCTIVE.iter().filter_map(|(pattern, what)| Some((regex::Regex::new(pattern).ok()?, *what))).collect());
+    FOUND.iter().find(|(pattern, _)| pattern.is_match(script)).map(|(_, what)| *what)
 }
 
 /// Whether findings of this kind have a place where a script can run.

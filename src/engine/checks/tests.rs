@@ -413,4 +413,33 @@ async fn a_resolver_that_is_down_is_one_finding() {
     assert!(findings[2].blocks());
 }
 
+#[tokio::test]
+async fn what_is_read_here_is_told_before_any_machine_is_asked_and_holds_up_none() {
+    let key = |id: &str| check(id, Level::Fail, serde_json::json!({"kind": "ssh_key", "field": "ssh_key"}));
+    let checks: Vec<CheckSpec> = machine_checks().into_iter().chain([key("key")]).collect();
+    let plan = plan(checks, &["vm1", "vm2"]);
+    for hangs in [false, true] {
+        let (sender, receiver) = unbounded_channel();
+        let receiver = Mutex::new(receiver);
+        let told_before = Arc::new(Mutex::new(Vec::<Option<String>>::new()));
+        let seen = Arc::clone(&told_before);
+        let probe = recorded(move |question| match question {
+            ProbeQuestion::SshKey { .. } => (!hangs).then(|| ProbeAnswer::Failed("no such key".into())),
+            ProbeQuestion::Machine { .. } => {
+                // Machines never answer: all they do here is look what is known when they are asked.
+                let first: Option<Finding> = receiver.lock().unwrap().try_recv().ok();
+                seen.lock().unwrap().push(first.map(|finding| finding.check.to_string()));
+                None
+            }
+            _ => None,
+        });
+        let request = CheckRequest { deadline: Duration::from_millis(300), ..CheckRequest::preflight(&plan) };
+        let findings = run_checks(&request, &probe, Some(&sender)).await;
+        let expected = [(!hangs).then(|| "key".to_owned()), None];
+        assert_eq!(*told_before.lock().unwrap(), expected, "hangs: {hangs}");
+        let local = findings.iter().find(|finding| finding.check == "key").unwrap();
+        assert_eq!(local.observed.contains("no such key"), !hangs, "{}", local.observed);
+    }
+}
+
 mod together;
