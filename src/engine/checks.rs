@@ -117,9 +117,13 @@ impl<'a> CheckRequest<'a> {
         {
             return Some(format!("phase {phase} has begun: what is found there may be its own"));
         }
-        // A phase that is not part of this plan has nothing left to do.
-        let done = |phase: &PhaseId| self.done.contains(phase) || self.plan.phase(phase.as_str()).is_none();
-        judge::applicable(check, &done).err()
+        // A phase that is not part of this plan has nothing to do.
+        let absent = |phase: &PhaseId| self.plan.phase(phase.as_str()).is_none();
+        if !check.guards.is_empty() && check.guards.iter().all(absent) {
+            let names: Vec<&str> = check.guards.iter().map(PhaseId::as_str).collect();
+            return Some(format!("it is for {}, which this site's answers leave out", names.join(", ")));
+        }
+        judge::applicable(check, &|phase| self.done.contains(phase) || absent(phase)).err()
     }
 }
 

@@ -353,16 +353,21 @@ async fn guards_providers_and_names_decide_what_is_asked() {
     checks.push(CheckSpec { on_demand: true, ..check("gate", Level::Fail, serde_json::json!({"kind": "tool", "command": "x"})) });
     checks[6].guards = Vec::new();
     checks[7].provided_by = Some("cluster".parse().unwrap());
+    checks[8].guards = vec!["alerting".parse().unwrap()];
     let plan = plan(checks, &["vm1"]);
     let probe = all_machines(facts("ubuntu-24.04"));
     let first = run_checks(&CheckRequest::preflight(&plan), &probe, None).await;
-    assert_eq!(shown(&first), ["ports skipped machine:vm1: phase cluster provides it, and is still to run"]);
+    let skipped = [
+        "ports skipped machine:vm1: phase cluster provides it, and is still to run",
+        "time skipped machine:vm1: it is for alerting, which this site's answers leave out",
+    ];
+    assert_eq!(shown(&first), skipped);
     let done = BTreeSet::from(["cluster".parse().unwrap()]);
     let later = run_checks(&CheckRequest { done: done.clone(), ..CheckRequest::preflight(&plan) }, &probe, None).await;
     let judged: Vec<&str> = later.iter().filter(|finding| finding.verdict == Verdict::Pass).map(|finding| finding.check.as_str()).collect();
     assert_eq!(judged, ["swap"], "what guards only finished phases does not block a rerun");
     let guards = CheckRequest { scope: Scope::Guards("cluster".parse().unwrap()), ..CheckRequest::preflight(&plan) };
-    assert_eq!(run_checks(&guards, &probe, None).await.len(), machine_checks().len() - 1);
+    assert_eq!(run_checks(&guards, &probe, None).await.len(), machine_checks().len() - 2);
     let again = CheckRequest { begun: done.clone(), ..guards };
     let ports = run_checks(&again, &probe, None).await.into_iter().find(|finding| finding.check == "ports").unwrap();
     assert_eq!(ports.verdict, Verdict::Skipped, "a retry is not stopped by what its phase has started: {}", ports.observed);
