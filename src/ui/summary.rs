@@ -85,14 +85,20 @@ fn lines(state: &State) -> Vec<Said> {
         said.push(Said(theme::text(), String::new(), 0));
     }
     said.push(Said(theme::heading(), "What next".into(), 0));
-    let next = match word(state) {
+    let next: String = match word(state) {
         "done" => {
-            "Log in at the addresses above. Keep the working checkout: Terraform's states live in it. Skipped phases can be run later: retry, from the run. n opens a new run."
+            let terraform = plan.phases.iter().flat_map(|phase| &phase.steps).any(|step| step.action.kind() == "terraform");
+            let keep = if terraform { "checkout: Terraform's states live in it" } else { "checkouts: the clusters' states live in them" };
+            format!(
+                "Log in at the addresses above. Keep the working {keep}. Skipped phases can be run later: retry, from the run. n opens a new run."
+            )
         }
-        "failed" => "Back to the run: retry, skip, edit answers or open a shell. From any shell: mosip-setup retry, mosip-setup status.",
-        _ => "The run goes on where it stopped: mosip-setup run, or continue from the run screen.",
+        "failed" => {
+            "Back to the run: retry, skip, edit answers or open a shell. From any shell: mosip-setup retry, mosip-setup status.".into()
+        }
+        _ => "The run goes on where it stopped: mosip-setup run, or continue from the run screen.".into(),
     };
-    said.push(Said(theme::text(), next.into(), 2));
+    said.push(Said(theme::text(), next, 2));
     said.push(Said(theme::text(), String::new(), 0));
     said.push(Said(theme::heading(), "Phases".into(), 0));
     for phase in &plan.phases {
