@@ -16,7 +16,7 @@ use crate::adapters::project::{Project, ProjectError};
 use crate::adapters::sites::{self, OpenSite, SiteError};
 use crate::adapters::{profiles, sources};
 use crate::engine::attempt::is_locked;
-use crate::engine::attempt_events::{read_from, told_in};
+use crate::engine::attempt_events::{read_piece, told_in};
 use crate::engine::checks::{CheckRequest, run_checks};
 use crate::engine::client::{Client, Past};
 use crate::engine::host_keys::{self, HostKeyReport};
@@ -36,6 +36,9 @@ use crate::ui::desk::{
     Again, Command, Desk, EventsRead, FetchProgress, HostKeySeen, Imported, IndexFor, LoadedSite, Overview, PageRequest, ProfileEntry,
     Renewal, Reply, RunEntry, ShellRequest, SiteEntry, Told, Trouble,
 };
+
+/// How much of an attempt's events the screen is given at once, bytes: taking it in must not keep a key waiting.
+const EVENTS_AT_ONCE: u64 = 64 * 1024;
 
 /// Performs commands over the engine's setup.
 pub struct SetupDesk {
@@ -215,7 +218,7 @@ impl Desk for SetupDesk {
             }
             Command::ReadEvents(request) => drop(tokio::task::spawn_blocking(move || {
                 // A step without events has none to show.
-                let read = read_from(&request.path, request.from).map_or_else(
+                let read = read_piece(&request.path, request.from, EVENTS_AT_ONCE).map_or_else(
                     |_| EventsRead { told: Vec::new(), next: request.from },
                     |(lines, next)| EventsRead { told: told_in(&lines), next },
                 );

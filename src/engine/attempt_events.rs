@@ -81,6 +81,14 @@ impl AttemptEvents {
 /// # Errors
 /// The file is not there or cannot be read.
 pub fn read_from(path: &Path, offset: u64) -> io::Result<(Vec<u8>, u64)> {
+    read_piece(path, offset, CHUNK)
+}
+
+/// The same with so many bytes at once, for who must not be held up by what is in them.
+///
+/// # Errors
+/// The file is not there or cannot be read.
+pub fn read_piece(path: &Path, offset: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     if length <= offset {
@@ -88,7 +96,7 @@ pub fn read_from(path: &Path, offset: u64) -> io::Result<(Vec<u8>, u64)> {
     }
     file.seek(SeekFrom::Start(offset))?;
     let mut text = Vec::new();
-    let mut limited = file.take(CHUNK);
+    let mut limited = file.take(most);
     loop {
         if limited.read_to_end(&mut text)? == 0 {
             // Half a line is left for the next time.
@@ -100,7 +108,7 @@ pub fn read_from(path: &Path, offset: u64) -> io::Result<(Vec<u8>, u64)> {
             let next = offset + text.len() as u64;
             return Ok((text, next));
         }
-        limited.set_limit(CHUNK);
+        limited.set_limit(most);
     }
 }
 

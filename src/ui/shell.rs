@@ -28,6 +28,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const BATCH: usize = 512;
 /// Answers that the desk may give before a frame is drawn without waiting for more.
 const ANSWERS: usize = 8;
+/// And for so long: answers that lead to the next request would otherwise hold up a key's frame.
+const FOR_ANSWERS: Duration = Duration::from_millis(8);
 
 /// How the screen is to be.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +73,7 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
     let mut gone = false;
     let mut ticked = Instant::now();
     let mut answered = 0;
+    let mut first_answer: Option<Instant> = None;
     loop {
         for command in commands.drain(..) {
             match command {
@@ -114,13 +117,16 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
         }
         // What the desk answers at once belongs to this frame: drawn without it, it would show a whole frame later.
         if answered < ANSWERS
+            && first_answer.is_none_or(|first: Instant| first.elapsed() < FOR_ANSWERS)
             && let Ok(first) = told.try_recv()
         {
             answered += 1;
+            first_answer.get_or_insert_with(Instant::now);
             commands = hear(&mut model, &mut client, first);
             continue;
         }
         answered = 0;
+        first_answer = None;
         if model.dirty && !gone && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             model.dirty = false;
             drawn = Some(Instant::now());
