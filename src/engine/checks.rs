@@ -429,10 +429,29 @@ fn local_jobs<'a>(plan: &'a Plan, active: &[&'a CheckSpec], probe: &'a dyn Probe
     if !out.is_empty() {
         jobs.push(Box::pin(egress(out, probe)));
     }
+    let mut files: BTreeMap<(&str, &str), Vec<&'a CheckSpec>> = BTreeMap::new();
     for check in single {
-        jobs.push(Box::pin(async move { vec![local_finding(plan, check, probe).await] }));
+        if let CheckKind::Certificate { chain, key, .. } = &check.kind {
+            files.entry((chain, key)).or_default().push(check);
+        } else {
+            jobs.push(Box::pin(async move { vec![local_finding(plan, check, probe).await] }));
+        }
     }
+    jobs.extend(files.into_iter().map(|((chain, key), checks)| certificates(chain, key, checks, probe)));
     jobs
+}
+
+/// A certificate chain and its key: read once for all checks that look at them.
+fn certificates<'a>(chain: &'a str, key: &'a str, checks: Vec<&'a CheckSpec>, probe: &'a dyn Probe) -> Job<'a> {
+    Box::pin(async move {
+        match probe.ask(ProbeQuestion::Certificate { chain: chain.to_owned(), key: key.to_owned() }).await {
+            ProbeAnswer::Certificate(facts) => judge::certificates(&checks, &facts),
+            other => {
+                let reason = not_answered(other);
+                checks.iter().map(|check| judge::unknown(check, Target::Local, &reason)).collect()
+            }
+        }
+    })
 }
 
 fn way_out<'a>(url: &'a str, probe: &'a dyn Probe) -> BoxFuture<'a, (&'a str, WayOut)> {
@@ -479,7 +498,6 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
         CheckKind::LocalSize { .. } => ProbeQuestion::Local { paths: vec![checkout_folder(plan)] },
         CheckKind::LocalUser { writable } => ProbeQuestion::User { folders: writable.clone() },
         CheckKind::SshKey { field } => ProbeQuestion::SshKey { path: plan.paths.get(field).cloned().unwrap_or_default() },
-        CheckKind::Certificate { chain, key, .. } => ProbeQuestion::Certificate { chain: chain.clone(), key: key.clone() },
         CheckKind::Layout { source } => match plan.sources.get(source) {
             Some(found) => ProbeQuestion::Layout(layout_request(plan, found)),
             None => return judge::unknown(check, Target::Local, &format!("the plan has no source {source}")),
@@ -509,7 +527,6 @@ async fn local_finding(plan: &Plan, check: &CheckSpec, probe: &dyn Probe) -> Fin
         (CheckKind::LocalSize { .. }, ProbeAnswer::Local(facts)) => judge::local_size(check, &checkout_folder(plan), &facts),
         (CheckKind::LocalUser { .. }, ProbeAnswer::User(facts)) => judge::local_user(check, &facts),
         (CheckKind::SshKey { .. }, ProbeAnswer::SshKey(facts)) => judge::ssh_key(check, &facts),
-        (CheckKind::Certificate { .. }, ProbeAnswer::Certificate(facts)) => judge::certificate(check, &facts),
         (CheckKind::Layout { source }, ProbeAnswer::Layout(facts)) => match plan.sources.get(source) {
             Some(source) => judge::layout(check, source, &facts),
             None => judge::unknown(check, Target::Local, "the plan has no such source"),

@@ -292,7 +292,7 @@ const CASES: &[Case] = &[
         how: "another file",
         on: Local("cp -p certificates/fullchain.pem good.pem && cp certificates/expired-fullchain.pem certificates/fullchain.pem"),
         off: Local("mv good.pem certificates/fullchain.pem"),
-        findings: &[("fail", "certificate.nginx", "local"), ("fail", "certificate.nginx-observation", "local")],
+        findings: &[("fail", "certificate.nginx", "local")],
         together: true,
     },
     Case {
@@ -300,7 +300,7 @@ const CASES: &[Case] = &[
         how: "another file",
         on: Local("cp -p certificates/privkey.pem good.key && cp certificates/other.key certificates/privkey.pem"),
         off: Local("mv good.key certificates/privkey.pem"),
-        findings: &[("fail", "certificate.nginx", "local"), ("fail", "certificate.nginx-observation", "local")],
+        findings: &[("fail", "certificate.nginx", "local")],
         together: false,
     },
     Case {

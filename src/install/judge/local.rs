@@ -1,12 +1,15 @@
 //! The deployment node: tools, sizes, user, keys, certificates, checkouts, commands.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 
 use crate::install::check::{CheckKind, CheckSpec, Finding, Target};
 use crate::install::facts::{CertificateFacts, CommandFacts, KeyFacts, LayoutFacts, MachineFacts, ToolFacts, UserFacts};
+use crate::install::ids::CheckId;
 use crate::install::plan::{Plan, PlanSource};
 
-use super::judgement::{Judged, Judgement};
+use super::judgement::{Judged, Judgement, skipped};
 use super::network::{beginning, fits};
 use super::state::gib;
 use super::versions;
@@ -176,13 +179,24 @@ pub fn covers(pattern: &str, name: &str) -> bool {
     !label.is_empty() && label != "*" && rest.eq_ignore_ascii_case(parent)
 }
 
-/// Judges a certificate chain and its key; all that is wrong with it, in one finding.
-#[must_use]
-pub fn certificate(check: &CheckSpec, facts: &CertificateFacts) -> Finding {
-    let CheckKind::Certificate { names, days, .. } = &check.kind else { return wrong_kind(check) };
-    let expected = format!("server certificate, its issuers and its key; valid for {days} more days; for {}", names.join(", "));
-    let mut problems: Vec<String> = Vec::new();
-    let mut doubts: Vec<String> = Vec::new();
+/// What is wrong with a certificate chain and its key, for one check.
+#[derive(Default)]
+struct Trouble {
+    /// With the files themselves, whoever looks at them.
+    files: Vec<String>,
+    /// With the names that this check asks for.
+    names: Option<String>,
+    /// Worth a word.
+    doubts: Vec<String>,
+    /// What could not be told.
+    unclear: Vec<String>,
+    /// What is there, where nothing is wrong.
+    good: String,
+}
+
+fn trouble(names: &[String], days: u32, facts: &CertificateFacts) -> Trouble {
+    let mut found = Trouble::default();
+    let problems = &mut found.files;
     problems.extend(facts.chain_problem.clone());
     problems.extend(facts.key_problem.clone().filter(|problem| facts.chain_problem.as_ref() != Some(problem)));
     if facts.key_encrypted {
@@ -192,42 +206,76 @@ pub fn certificate(check: &CheckSpec, facts: &CertificateFacts) -> Finding {
         problems.push("the key does not belong to the first certificate".to_owned());
     }
     problems.extend(facts.order_problem.clone());
-    let mut until = String::new();
-    if let Some(leaf) = facts.certificates.first() {
-        let missing: Vec<&str> =
-            names.iter().filter(|name| !facts.names.iter().any(|pattern| covers(pattern, name))).map(String::as_str).collect();
-        if !missing.is_empty() {
-            let have = if facts.names.is_empty() { "no names at all".to_owned() } else { facts.names.join(", ") };
-            problems.push(format!("it does not cover {} (it has {have})", missing.join(", ")));
-        }
-        // The whole chain is as valid as its shortest part.
-        let soonest = facts.certificates.iter().min_by_key(|one| one.not_after).unwrap_or(leaf);
-        let left = (soonest.not_after - facts.looked_at).div_euclid(DAY);
-        let which = if soonest == leaf { "it".to_owned() } else { format!("the certificate of {} in its chain", soonest.subject) };
-        if left < 0 {
-            problems.push(format!("{which} expired {} days ago", -left));
-        } else if left < i64::from(*days) {
-            problems.push(format!("{which} expires in {left} days"));
-        }
-        if leaf.not_before > facts.looked_at {
-            problems.push("it is not valid yet: is this machine's clock right?".to_owned());
-        }
-        if leaf.self_signed {
-            doubts.push("it is signed by itself: browsers and Rancher agents will not trust it".to_owned());
-        } else if facts.certificates.len() < 2 {
-            problems.push("it comes without the certificate of its issuer: use fullchain.pem".to_owned());
-        }
-        until = format!("{} from {}, {left} days left, {} certificates", leaf.subject, leaf.issuer, facts.certificates.len());
+    if facts.key_matches.is_none() {
+        found.unclear.push("whether key and certificate belong together could not be told".to_owned());
     }
-    let judgement = if !problems.is_empty() {
-        problems.extend(doubts);
-        Judgement::new(Judged::Wrong, problems.join("; "), expected)
-    } else if !doubts.is_empty() {
-        Judgement::new(Judged::Doubtful, doubts.join("; "), expected)
-    } else if facts.key_matches.is_none() {
-        Judgement::unknown("whether key and certificate belong together could not be told", expected)
+    let Some(leaf) = facts.certificates.first() else { return found };
+    // The whole chain is as valid as its shortest part.
+    let soonest = facts.certificates.iter().min_by_key(|one| one.not_after).unwrap_or(leaf);
+    let left = (soonest.not_after - facts.looked_at).div_euclid(DAY);
+    let which = if soonest == leaf { "it".to_owned() } else { format!("the certificate of {} in its chain", soonest.subject) };
+    if left < 0 {
+        problems.push(format!("{which} expired {} days ago", -left));
+    } else if left < i64::from(days) {
+        problems.push(format!("{which} expires in {left} days"));
+    }
+    if leaf.not_before > facts.looked_at {
+        problems.push("it is not valid yet: is this machine's clock right?".to_owned());
+    }
+    if leaf.self_signed {
+        found.doubts.push("it is signed by itself: browsers and Rancher agents will not trust it".to_owned());
+    } else if facts.certificates.len() < 2 {
+        problems.push("it comes without the certificate of its issuer: use fullchain.pem".to_owned());
+    }
+    let covered = |name: &&String| facts.names.iter().any(|pattern| covers(pattern, name));
+    let missing: Vec<&str> = names.iter().filter(|name| !covered(name)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        let have = if facts.names.is_empty() { "no names at all".to_owned() } else { facts.names.join(", ") };
+        found.names = Some(format!("it does not cover {} (it has {have})", missing.join(", ")));
+    }
+    found.good = format!("{} from {}, {left} days left, {} certificates", leaf.subject, leaf.issuer, facts.certificates.len());
+    found
+}
+
+/// Judges a certificate chain and its key for all checks that look at these two files: all that is wrong in one finding for each check.
+/// What is wrong with the files themselves is one cause: the first of the gravest checks says it, the others what they alone find.
+#[must_use]
+pub fn certificates(checks: &[&CheckSpec], facts: &CertificateFacts) -> Vec<Finding> {
+    let mut order: Vec<&CheckSpec> = checks.to_vec();
+    order.sort_by_key(|check| std::cmp::Reverse(check.level));
+    let mut told: BTreeMap<String, CheckId> = BTreeMap::new();
+    order.iter().map(|check| certificate(check, facts, &mut told)).collect()
+}
+
+/// One check of a certificate; `told`: what others have said about these files already.
+fn certificate(check: &CheckSpec, facts: &CertificateFacts, told: &mut BTreeMap<String, CheckId>) -> Finding {
+    let CheckKind::Certificate { names, days, .. } = &check.kind else { return wrong_kind(check) };
+    let expected = format!("server certificate, its issuers and its key; valid for {days} more days; for {}", names.join(", "));
+    let mut found = trouble(names, *days, facts);
+    let mut elsewhere: Option<CheckId> = None;
+    for said in [&mut found.files, &mut found.doubts, &mut found.unclear] {
+        said.retain(|problem| match told.get(problem) {
+            Some(other) => {
+                elsewhere = Some(other.clone());
+                false
+            }
+            None => {
+                told.insert(problem.clone(), check.id.clone());
+                true
+            }
+        });
+    }
+    found.files.extend(found.names);
+    let judgement = if !found.files.is_empty() {
+        Judgement::new(Judged::Wrong, [found.files, found.doubts].concat().join("; "), expected)
+    } else if !found.doubts.is_empty() {
+        Judgement::new(Judged::Doubtful, found.doubts.join("; "), expected)
+    } else if let Some(other) = elsewhere {
+        return skipped(check, Target::Local, &format!("what is wrong with these files is said once: see {other}"));
+    } else if !found.unclear.is_empty() {
+        Judgement::unknown(found.unclear.join("; "), expected)
     } else {
-        Judgement::new(Judged::Right, until, expected)
+        Judgement::new(Judged::Right, found.good, expected)
     };
     judgement.finding(check, Target::Local)
 }
@@ -344,7 +392,7 @@ pub fn command(check: &CheckSpec, result: &CommandFacts) -> Finding {
 }
 
 /// The exit code of a command that could not find out what it was to find out, and says why (`EX_TEMPFAIL` of sysexits.h).
-const CANNOT_TELL: i32 = 75;
+pub(super) const CANNOT_TELL: i32 = 75;
 
 /// What a command's result means: exit 0, and an output that fits.
 pub(super) fn command_result(title: &str, line: &str, result: &CommandFacts, stdout: Option<&str>, stdout_not: Option<&str>) -> Judgement {

@@ -8,6 +8,7 @@ use crate::install::facts::{CommandFacts, LoginFailure, LoginFailureKind, Machin
 use crate::install::plan::{Plan, PlanMachine};
 
 use super::judgement::{Judged, Judgement, skipped};
+use super::local::CANNOT_TELL;
 use super::{network, state, system};
 
 /// What was seen of one machine.
@@ -209,21 +210,28 @@ fn with_facts(check: &CheckSpec, plan: &Plan, machine: &PlanMachine, facts: &Mac
         CheckKind::Uplink { min_mtu } => system::uplink(*min_mtu, facts),
         CheckKind::Virtualization { refuse } => system::virtualization(refuse, facts),
         CheckKind::RoutesFree { networks } => system::routes_free(networks, facts),
-        CheckKind::RemoteCommand { stdout, command, .. } => match facts.commands.get(&check.id) {
-            // A script of the profile that fails says why; its own lines would be quoting.
-            Some(result) if result.exit.is_some_and(|code| code != 0) && !result.timed_out && !said(result).trim().is_empty() => {
-                Judgement::new(Judged::Wrong, super::network::beginning(said(result)), check.title.clone())
-            }
-            Some(result) => super::local::command_result(&check.title, command, result, stdout.as_deref(), None),
-            None => Judgement::unknown("the command had not ended when the session's time was up", check.title.clone()),
-        },
+        CheckKind::RemoteCommand { stdout, command, .. } => script(check, command, stdout.as_deref(), facts.commands.get(&check.id)),
         _ => Judgement::unknown(format!("a check of kind {} does not look at machines", check.kind.name()), check.title.clone()),
     }
+}
+
+/// What a script of the profile said on a machine.
+fn script(check: &CheckSpec, command: &str, stdout: Option<&str>, result: Option<&CommandFacts>) -> Judgement {
+    let Some(result) = result else {
+        return Judgement::unknown("the command had not ended when the session's time was up", check.title.clone());
+    };
+    let failed = result.exit.is_some_and(|code| code != 0 && code != CANNOT_TELL) && !result.timed_out;
+    if failed && !said(result).trim().is_empty() {
+        // A script that fails says why; its own lines would be quoting.
+        return Judgement::new(Judged::Wrong, network::beginning(said(result)), check.title.clone());
+    }
+    super::local::command_result(&check.title, command, result, stdout, None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::check::Level;
 
     #[test]
     fn sudo_refuses_in_many_ways_and_each_has_its_remedy() {
@@ -253,6 +261,34 @@ mod tests {
         assert!(of("sudo: interactive authentication is required", "sudo-rs 0.2.8").0.ends_with("(this is sudo-rs)"));
         let works = |version: &str| sudo_works(&MachineFacts { sudo_version: Some(version.into()), ..MachineFacts::default() }).judged;
         assert_eq!((works("sudo-rs 0.2.8"), works("Sudo version 1.9.15p5")), (Judged::Doubtful, Judged::Right));
+    }
+
+    #[test]
+    fn a_script_says_that_it_fails_or_cannot_tell() {
+        let kind = serde_json::json!({"kind": "remote_command", "command": "look"});
+        let check = CheckSpec {
+            id: "look".parse().unwrap(),
+            title: "the title".into(),
+            level: Level::Fail,
+            roles: Vec::new(),
+            guards: Vec::new(),
+            provided_by: None,
+            on_demand: false,
+            when: None,
+            remedy: String::new(),
+            fix: None,
+            kind: serde_json::from_value(kind).unwrap(),
+        };
+        let of = |exit: i32, stdout: &str| {
+            let result = CommandFacts { exit: Some(exit), stdout: stdout.into(), ..CommandFacts::default() };
+            let judged = script(&check, "look", None, Some(&result));
+            (judged.judged, judged.observed)
+        };
+        assert_eq!(of(0, "fine"), (Judged::Right, "fine".to_owned()));
+        assert_eq!(of(1, "no room"), (Judged::Wrong, "no room".to_owned()));
+        assert_eq!(of(2, ""), (Judged::Wrong, "`look` exits with 2: (nothing)".to_owned()));
+        assert_eq!(of(CANNOT_TELL, "the kernel has no client"), (Judged::Unknown, "the kernel has no client".to_owned()));
+        assert_eq!(script(&check, "look", None, None).judged, Judged::Unknown);
     }
 
     #[test]

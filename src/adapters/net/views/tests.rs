@@ -148,3 +148,12 @@ async fn nothing_waits_for_servers_that_hang() {
     assert_eq!((answer.outcome, answer.elsewhere), (DnsOutcome::NoSuchName, None));
     assert!(began.elapsed() < 4 * LIMIT, "{:?}", began.elapsed());
 }
+
+#[test]
+fn resolvers_of_others_are_only_those_that_the_setting_names() {
+    let of = |setting: &str| public(setting).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(of(""), [""; 0]);
+    assert_eq!(of("9.9.9.9, 1.1.1.1 ,2620:fe::fe"), ["9.9.9.9:53", "1.1.1.1:53", "[2620:fe::fe]:53"]);
+    // What is no address asks nobody, and takes nothing else along.
+    assert_eq!(of("dns.example.org,9.9.9,,9.9.9.9:53,10.0.0.1"), ["10.0.0.1:53"]);
+}

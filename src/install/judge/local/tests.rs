@@ -85,7 +85,7 @@ fn certificates_are_judged_in_one_finding() {
     let of = |change: &dyn Fn(&mut CertificateFacts)| {
         let mut facts = good.clone();
         change(&mut facts);
-        said(&certificate(&spec, &facts))
+        said(&certificates(&[&spec], &facts)[0])
     };
     assert_eq!(of(&|_| {}), "pass: CN=example.org from CN=R3, 60 days left, 2 certificates");
     assert_eq!(of(&|facts| facts.certificates[0].not_after = 1_000_000 - 1), "fail: it expired 1 days ago");
@@ -118,6 +118,31 @@ fn certificates_are_judged_in_one_finding() {
     assert!(of(&|facts| facts.key_matches = None).starts_with("unknown"));
     assert!(of(&|facts| facts.key_encrypted = true).contains("passphrase"));
     assert_eq!(of(&|facts| *facts = CertificateFacts { chain_problem: Some("absent".into()), ..Default::default() }), "fail: absent");
+    // Two checks of the same files: what is wrong with the files has one finding, that of the graver one.
+    let mut first = spec.clone();
+    (first.id, first.level) = ("mosip".parse().unwrap(), Level::Warn);
+    let mut second = check(json!({"kind": "certificate", "chain": "c", "key": "k", "names": ["rancher.example.net"], "days": 30}));
+    second.id = "rancher".parse().unwrap();
+    let of = |change: &dyn Fn(&mut CertificateFacts)| {
+        let mut facts = good.clone();
+        facts.names.push("*.example.net".into());
+        change(&mut facts);
+        certificates(&[&first, &second], &facts).iter().map(|finding| format!("{} {}", finding.check, said(finding))).collect::<Vec<_>>()
+    };
+    let right = "pass: CN=example.org from CN=R3, 60 days left, 2 certificates";
+    assert_eq!(of(&|_| {}), [format!("rancher {right}"), format!("mosip {right}")]);
+    let elsewhere = "mosip skipped: what is wrong with these files is said once: see rancher";
+    assert_eq!(of(&|facts| facts.certificates[0].not_after = 1_000_000 - 1), ["rancher fail: it expired 1 days ago", elsewhere]);
+    assert_eq!(of(&|facts| facts.key_matches = None)[1], elsewhere);
+    let both = of(&|facts| {
+        facts.certificates[0].not_after = 1_000_000 - 1;
+        facts.names.remove(1);
+    });
+    assert_eq!(both[1], "mosip warn: it does not cover *.example.org (it has example.org, *.example.net)");
+    assert_eq!(
+        of(&|facts| drop(facts.names.pop())),
+        ["rancher fail: it does not cover rancher.example.net (it has example.org, *.example.org)".to_owned(), format!("mosip {right}")]
+    );
 }
 
 #[test]
