@@ -79,6 +79,27 @@ fn a_new_site_needs_addresses_and_five_answers_only() {
 }
 
 #[test]
+fn the_machines_of_a_new_site_fit_together_and_are_no_more_than_needed() {
+    for (id, machines) in [("turing-rke2", 10), ("v3-onprem", 11), ("v3-onprem-nodns", 11)] {
+        let profile = load(id).unwrap();
+        let mut draft = Draft::new(&profile);
+        assert_eq!(draft.machines.len(), machines, "{id}");
+        for (number, machine) in draft.machines.clone().iter().enumerate() {
+            draft.set(&profile, &format!("machine.{}.address", machine.name), &format!("10.77.0.{}", number + 10)).unwrap();
+        }
+        let problems = draft.validate(&profile, None).unwrap_err();
+        let wrong: Vec<_> = problems.iter().filter(|problem| !problem.message.starts_with("is missing")).collect();
+        assert!(wrong.is_empty(), "{id}: {wrong:?}");
+        // A role of which others make parts belongs to no machine alone.
+        let roles = |name: &str| draft.machines.iter().filter(|machine| machine.roles.iter().any(|role| role == name)).count();
+        if id != "turing-rke2" {
+            assert_eq!((roles("mosip-node"), roles("mosip-server"), roles("mosip-worker")), (6, 3, 3), "{id}");
+            assert_eq!((roles("observation-node"), roles("observation-server"), roles("observation-worker")), (2, 1, 1), "{id}");
+        }
+    }
+}
+
+#[test]
 fn phases_come_in_the_order_of_the_guides() {
     let phases: Vec<String> = plan(&[]).phases.iter().map(|phase| phase.id.to_string()).collect();
     let wanted = "tools certificates prepare update-nodes wireguard obs-cluster obs-terraform rancher-import cluster nginx istio mosip-infra mosip-services verification";

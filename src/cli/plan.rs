@@ -87,7 +87,11 @@ pub fn word(change: Change) -> &'static str {
 fn to_text(plan: &Plan, files: &[Rendered], with_diff: bool) -> String {
     let mut text = format!("{}\nNothing has been touched.\n", plan.title);
     for (number, phase) in plan.phases.iter().enumerate() {
-        let minutes = phase.expect_minutes.map(|(from, to)| format!("  ({from} to {to} min)")).unwrap_or_default();
+        let minutes = match phase.expect_minutes {
+            Some((from, to)) if from == to => format!("  ({to} min)"),
+            Some((from, to)) => format!("  ({from} to {to} min)"),
+            None => String::new(),
+        };
         text.push_str(&format!("\n{:>2}. {}  {}{minutes}\n", number + 1, phase.id, phase.title));
         for step in &phase.steps {
             let retry = if step.on_retry { ", only on a retry" } else { "" };

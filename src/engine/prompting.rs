@@ -86,6 +86,8 @@ enum Sequence {
     Begun,
     Control,
     System,
+    /// One character more names a character set, as `tput sgr0` has it.
+    Charset,
 }
 
 /// Keeps watch over the terminal of one command.
@@ -162,9 +164,9 @@ impl Asking {
         self.failed.as_ref().or(self.excess.as_ref())
     }
 
-    /// The command printed something: it is not waiting any more.
-    pub fn heard(&mut self, bytes: &[u8]) {
-        self.since = Instant::now();
+    /// The command printed something at this time: it is not waiting any more.
+    pub fn heard(&mut self, bytes: &[u8], now: Instant) {
+        self.since = now;
         self.compared = false;
         self.withdraw();
         self.declared.feed(bytes);
@@ -174,7 +176,10 @@ impl Asking {
                 (Sequence::None, 0x1b) => self.sequence = Sequence::Begun,
                 (Sequence::Begun, b'[') => self.sequence = Sequence::Control,
                 (Sequence::Begun, b']') => self.sequence = Sequence::System,
-                (Sequence::Begun, _) | (Sequence::Control, b'@'..=b'~') | (Sequence::System, 0x07) => self.sequence = Sequence::None,
+                (Sequence::Begun, b'(' | b')') => self.sequence = Sequence::Charset,
+                (Sequence::Begun | Sequence::Charset, _) | (Sequence::Control, b'@'..=b'~') | (Sequence::System, 0x07) => {
+                    self.sequence = Sequence::None;
+                }
                 (Sequence::System, 0x1b) => self.sequence = Sequence::Begun,
                 (Sequence::Control | Sequence::System, _) => {}
                 (Sequence::None, byte) => self.text(byte),
@@ -216,16 +221,21 @@ impl Asking {
 
     /// The command has printed nothing for a while: answers a prompt that was declared, or puts what it asks to the operator.
     pub fn quiet(&mut self, redactor: &Redactor) {
-        let idle = self.since.elapsed();
+        self.quiet_at(redactor, Instant::now(), &waiting::look);
+    }
+
+    /// The same at a time, with what `look` sees at the terminal.
+    fn quiet_at(&mut self, redactor: &Redactor, now: Instant, look: &dyn Fn(&File) -> Seen) {
+        let idle = now.saturating_duration_since(self.since);
         if idle >= WHOLE_AFTER && !self.compared {
             self.compared = true;
-            self.answer_declared();
+            self.answer_declared(now);
         }
-        if idle < ASKS_AFTER || self.looked.elapsed() < LOOK_EVERY {
+        if idle < ASKS_AFTER || now.saturating_duration_since(self.looked) < LOOK_EVERY {
             return;
         }
-        self.looked = Instant::now();
-        let seen = waiting::look(&self.input);
+        self.looked = now;
+        let seen = look(&self.input);
         let waits = asks(idle, self.line().trim(), seen);
         if self.raised.is_some() && seen.waits == Waits::No {
             self.withdraw();
@@ -234,7 +244,7 @@ impl Asking {
         }
     }
 
-    fn answer_declared(&mut self) {
+    fn answer_declared(&mut self, now: Instant) {
         match self.declared.rest() {
             Reply::Nothing => {}
             Reply::TooOften(text) => {
@@ -245,7 +255,7 @@ impl Asking {
                     self.failed = Some(format!("a prompt could not be answered: {error}"));
                 }
                 self.line.clear();
-                self.since = Instant::now();
+                self.since = now;
             }
         }
     }
@@ -329,6 +339,86 @@ fn is_question(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A terminal that is a file: what is typed can be read.
+    struct Desk {
+        dir: tempfile::TempDir,
+        asking: Asking,
+        begun: Instant,
+        redactor: Redactor,
+    }
+
+    impl Desk {
+        fn new(declared: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let input = File::create(dir.path().join("typed")).unwrap();
+            let prompt = |(text, answer): &(&str, &str)| Prompt { text: (*text).into(), answer: (*answer).into(), ..Prompt::default() };
+            let asking = Asking::new(input, dir.path(), declared.iter().map(prompt).collect(), 0).unwrap();
+            Self { dir, asking, begun: Instant::now(), redactor: Redactor::new([]).unwrap() }
+        }
+
+        /// The command prints, `seconds` after its beginning.
+        fn prints(&mut self, seconds: f64, text: &str) {
+            self.asking.heard(text.as_bytes(), self.begun + Duration::from_secs_f64(seconds));
+        }
+
+        /// Somebody looks then; the command does this. What has been typed, and what is asked.
+        fn look(&mut self, seconds: f64, waits: Waits) -> (String, Option<String>) {
+            let seen = Seen { waits, echo: true, lines: true };
+            self.asking.quiet_at(&self.redactor, self.begun + Duration::from_secs_f64(seconds), &|_| seen);
+            let typed = fs::read_to_string(self.dir.path().join("typed")).unwrap();
+            (typed, asked(self.dir.path()).map(|prompt| prompt.text))
+        }
+    }
+
+    const NOTHING: (String, Option<String>) = (String::new(), None);
+
+    #[test]
+    fn a_prompt_after_minutes_is_answered_and_nothing_before_it() {
+        let mut desk = Desk::new(&[("Valid SSL? (Y/n) ", "Y")]);
+        desk.prints(0.0, "Restarting config-server\n");
+        for minute in 1..=9 {
+            assert_eq!(desk.look(f64::from(minute) * 60.0, Waits::No), NOTHING, "minute {minute}");
+        }
+        desk.prints(600.0, "Valid SSL? ");
+        assert_eq!(desk.look(600.2, Waits::No), NOTHING, "not all of it is there");
+        desk.prints(601.0, "(Y/n) ");
+        assert_eq!(desk.look(601.02, Waits::Reads), NOTHING, "it has not come to rest");
+        assert_eq!(desk.look(601.1, Waits::Reads), ("Y\n".to_owned(), None));
+        // It takes the answer, and is silent for an hour: nothing more is typed.
+        desk.prints(601.2, "Y\r\nInstalling\n");
+        assert_eq!(desk.look(4200.0, Waits::No), ("Y\n".to_owned(), None));
+        // What nobody has declared is put to the operator, after however long.
+        desk.prints(4201.0, "Overwrite? ");
+        assert_eq!(desk.look(4201.1, Waits::Reads), ("Y\n".to_owned(), None), "too soon to tell");
+        assert_eq!(desk.look(4201.9, Waits::Reads), ("Y\n".to_owned(), Some("Overwrite?".to_owned())));
+        assert_eq!(
+            desk.look(9000.0, Waits::Reads),
+            ("Y\n".to_owned(), Some("Overwrite?".to_owned())),
+            "it stays there until somebody answers"
+        );
+    }
+
+    #[test]
+    fn work_that_is_silent_or_draws_progress_asks_nothing() {
+        let mut desk = Desk::new(&[]);
+        for (at, text) in [(0.0, "Downloading 45% [===>   ]"), (5.0, "\rDownloading 90% [======>]"), (10.0, "\nWaiting for pods (3 left)")]
+        {
+            desk.prints(at, text);
+            assert_eq!(desk.look(at + 2.0, Waits::No), NOTHING, "{text:?}");
+            assert_eq!(desk.look(at + 3.0, Waits::Perhaps), NOTHING, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn colours_are_no_part_of_a_question() {
+        let mut desk = Desk::new(&[]);
+        // As `tput setaf 3`, `tput sgr0` and a link print it.
+        desk.prints(0.0, "\u{1b}[33mWhich \u{1b}(B\u{1b}[mone \u{1b}]8;;https://a.b\u{7}here\u{1b}]8;;\u{7}? \u{1b}");
+        desk.prints(0.1, "(");
+        desk.prints(0.2, "B\u{1b}[m");
+        assert_eq!(desk.look(1.5, Waits::Reads).1.as_deref(), Some("Which one here?"));
+    }
 
     #[test]
     fn it_takes_certainty_or_time_to_be_a_question() {

@@ -126,7 +126,7 @@ impl Pump {
                     let bytes = &buffer[..length];
                     if number == 0 {
                         if let Some(asking) = &mut self.asking {
-                            asking.heard(bytes);
+                            asking.heard(bytes, quiet_since);
                         }
                         match &mut reader {
                             Reader::Plain => streams[0].feed(bytes, &mut clean),

@@ -345,11 +345,14 @@ pub fn ipv4(text: &str) -> Result<Ipv4Addr, FieldProblem> {
 
 fn email(text: &str) -> Result<(), FieldProblem> {
     match text.split_once('@') {
-        Some((user, host)) if !user.is_empty() && !user.contains(char::is_whitespace) && host_name(&host.to_ascii_lowercase()).is_ok() => {
-            Ok(())
-        }
+        Some((user, host)) if mailbox(user) && host_name(&host.to_ascii_lowercase()).is_ok() => Ok(()),
         _ => problem(format!("'{text}' is not a mail address")),
     }
+}
+
+/// Whether a text can stand before the @ of a mail address, and in a shell's line.
+fn mailbox(user: &str) -> bool {
+    !user.is_empty() && user.chars().all(|sign| sign.is_ascii_alphanumeric() || "._+-%=~".contains(sign))
 }
 
 fn path(text: &str) -> Result<(), FieldProblem> {
@@ -368,8 +371,12 @@ fn path(text: &str) -> Result<(), FieldProblem> {
 fn url(text: &str) -> Result<(), FieldProblem> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !text.contains(char::is_whitespace) => Ok(()),
-        _ => problem("write a whole address that begins with https://"),
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => problem("write a whole address that begins with https://"),
+        Some(_) if text.chars().any(|sign| !sign.is_ascii_graphic() || "'\"`$\\;()<>|{}*^".contains(sign)) => {
+            problem(format!("'{text}': no spaces, quotes, $ or other signs of a shell: the tools driven take the address unquoted"))
+        }
+        Some(_) => Ok(()),
+        None => problem("write a whole address that begins with https://"),
     }
 }
 
@@ -443,10 +450,25 @@ mod tests {
             ("endpoint", "", &["10.0.0.1", "vpn.example.org"], &["10.100.3.", "vpn"]),
             ("cidr", "", &["10.77.0.0/24", "0.0.0.0/0"], &["10.77.0.1/24", "10.77.0.0", "10.77.0.0/33"]),
             ("cidr_list", "", &["10.77.0.0/24, 10.78.0.0/16"], &["10.77.0.0/24,"]),
-            ("email", "", &["a@b.org"], &["a", "@b.org", "a@b"]),
+            ("email", "", &["a@b.org", "A.b+c@d.org"], &["a", "@b.org", "a@b", "$(id)@b.org", "a b@c.org", "a'@b.org"]),
             ("port", "", &["1", "65535"], &["0", "65536", "http"]),
             ("path", "", &["/a/b", "~/.ssh/id"], &["a", "/a b", "/a/../b", "/a$b"]),
-            ("url", "", &["https://a.b/c"], &["a.b", "https://", "ftp://a"]),
+            (
+                "url",
+                "",
+                &["https://a.b/c", "http://minio.minio:9000", "https://u@a.b:8443/c%20d?e=f&g=h#i"],
+                &[
+                    "a.b",
+                    "https://",
+                    "https:///a",
+                    "ftp://a",
+                    "https://a/$(id)",
+                    "https://a/'b'",
+                    "https://a b",
+                    "https://a/`id`",
+                    "https://a;id",
+                ],
+            ),
             ("version", "", &["1.2.3", "v1.3.1-rc.1", "103.1.1+up45.31.1", "v1.28.8+rke2r1"], &["latest", "1.2 3"]),
             ("quantity", "", &["8Gi", "512Mi"], &["8", "8GB", "0Gi"]),
             ("boolean", "", &["true", "no"], &["1", "maybe"]),

@@ -204,8 +204,8 @@ pub fn go_on(model: &mut Model) -> Vec<Command> {
         let count = site.problems.len();
         site.go_to(&problem);
         model.complain(match count {
-            1 => format!("One answer is missing or wrong: {}", problem.message),
-            _ => format!("{count} answers are missing or wrong; this is the first: {}", problem.message),
+            1 => format!("One answer is missing or wrong: {} {}", problem.key, problem.message),
+            _ => format!("{count} answers are missing or wrong; this is the first: {} {}", problem.key, problem.message),
         });
         return Vec::new();
     }

@@ -17,7 +17,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         // A table needs the room of a narrow terminal for itself.
         0..=99 if site.part == Part::Content && *site.section() == Section::Machines => 0,
         0..=69 => 22,
-        70..=99 => 24,
+        70..=99 => 25,
         _ => 28,
     };
     let [main, buttons] = Layout::vertical([Constraint::Min(4), Constraint::Length(1)]).areas(area);

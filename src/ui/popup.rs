@@ -307,7 +307,7 @@ impl Asked {
     #[must_use]
     pub fn buttons(&self) -> Vec<&'static str> {
         let mut buttons = match self.question.wanted {
-            Wanted::Confirmation { .. } => vec!["Later", "Done", "No"],
+            Wanted::Confirmation { .. } => vec!["Later", "Yes", "No"],
             Wanted::Repeat => vec!["Later", "Run it again", "No"],
             Wanted::Destroy { .. } => vec!["Later", "Let it destroy", "No"],
             Wanted::Change { .. } => vec!["Later", "Go on", "No"],

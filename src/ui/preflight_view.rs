@@ -12,6 +12,9 @@ use crate::install::check::{Finding, Level, Target};
 use crate::install::ids::CheckId;
 use crate::install::plan::Plan;
 
+/// Columns of a mark with its word.
+const SINGLE_MARK: usize = 9;
+
 /// Draws the screen.
 pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(plan) = &model.review.plan else { return };
@@ -103,6 +106,12 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
     let title_least = 24.min(columns / 2);
     let cell = (columns.saturating_sub(title_least + 4) / machines.len().max(1)).clamp(2, longest + 1);
     let title_width = columns.saturating_sub(cell * machines.len() + 4).min(46);
+    // Rows with one mark have no columns of machines beside them: their titles get the room they need.
+    let single = |row: &Row| match row {
+        Row::Cells { title, cells } if cells.len() == 1 && machines.len() != 1 => text::width(title) + 2,
+        _ => 0,
+    };
+    let single_width = rows.iter().map(single).max().unwrap_or(0).min(columns.saturating_sub(SINGLE_MARK + 4)).max(title_width);
     let mut lines: Vec<Line<'_>> = Vec::new();
     let mut at = 0;
     for row in &rows {
@@ -126,12 +135,13 @@ fn matrix(preflight: &Preflight, plan: &Plan, frame: &mut Frame<'_>, area: Rect)
                     at = lines.len();
                 }
                 let style = if here { theme::marked() } else { theme::text() };
+                let single = cells.len() == 1 && machines.len() != 1;
+                let title_width = if single { single_width } else { title_width };
                 let mut spans = vec![
                     Span::styled(if here { " ▸ " } else { "   " }, theme::accent()),
                     Span::styled(text::fit(title, title_width.saturating_sub(1)), style),
                     Span::raw(" "),
                 ];
-                let single = cells.len() == 1 && machines.len() != 1;
                 for key in cells {
                     let Some(key) = key else {
                         spans.push(Span::raw(" ".repeat(cell)));

@@ -464,7 +464,8 @@ fn dns(profile: &Profile) -> String {
 fn phases(profile: &Profile) -> String {
     let mut text = "| phase | what | minutes | may be skipped |\n|---|---|---|---|\n".to_owned();
     for phase in &profile.phases {
-        let minutes = phase.expect_minutes.map_or("-".to_owned(), |(from, to)| format!("{from} to {to}"));
+        let minutes =
+            phase.expect_minutes.map_or("-".to_owned(), |(from, to)| if from == to { to.to_string() } else { format!("{from} to {to}") });
         let skip = phase.skip.as_deref().unwrap_or("No: what follows does not work without it.");
         writeln!(text, "| `{}` | {} | {minutes} | {skip} |", phase.id, phase.title).unwrap();
     }

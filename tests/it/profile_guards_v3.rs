@@ -8,6 +8,7 @@ use crate::profile_guards::Guard;
 pub const ONPREM: &[Guard] = &[
     ("local.size", Level::Fail, &[], None),
     ("local.user", Level::Strict, &[], None),
+    ("local.alone", Level::Warn, &["keycloak-init", "object-store", "msg-gateway", "docker-secrets", "captcha"], None),
     ("local.path", Level::Fail, &["tools", "prepare"], None),
     ("local.hosts-file", Level::Fail, &["observation-machines", "mosip-machines"], None),
     ("local.tool.git", Level::Strict, &["tools"], None),

@@ -68,18 +68,46 @@ fn a_prompt_without_newline_is_put_to_the_operator_within_two_seconds() {
     assert!(send(&attempt.spec.dir, 1, "yes").unwrap_err().contains("does not wait"));
 }
 
+/// An attempt whose script reads `$GO` where it works for as long as the test wants it to.
+fn working(script: &str, declared: &[(&str, &str, u32)]) -> Attempt {
+    let mut attempt = scripted(script).on_terminal(declared);
+    let pipe = attempt.pipe("go");
+    attempt.spec.commands[0].env.insert("GO".into(), pipe.display().to_string());
+    attempt
+}
+
+/// The work is done: the script goes on.
+fn go(attempt: &Attempt) {
+    fs::write(attempt.place.path("go"), "go\n").unwrap();
+}
+
 #[test]
 fn prompts_after_a_silence_with_colours_and_without_text_are_seen() {
-    let script = "printf '\\033[1;33mWhich \\033[0mone\\033[1m?\\033[0m '; sleep 1; read -r a; echo \"a=$a\"\n\
+    let script = "printf '\\033[1;33mWhich \\033[0mone\\033[1m?\\033(B\\033[m '; read -r _ <\"$GO\"; read -r a; echo \"a=$a\"\n\
                   echo 'Type a name and press Enter'; read -r b; echo \"b=$b\"\nread -rsn1 c; echo \"c=$c\"; exit 0";
-    let attempt = on_terminal(script);
+    let attempt = working(script, &[]);
     let runner = attempt.start();
+    wait_for_text(&attempt.spec.dir.join("output.log"), "one");
+    assert_eq!(asked(&attempt.spec.dir), None, "what it prints before it reads is no question yet");
+    go(&attempt);
     assert_eq!(answer(&attempt, 1, "left").text, "Which one?");
     assert_eq!(answer(&attempt, 2, "some name").text, "Type a name and press Enter", "the last line is the question");
     let key = answer(&attempt, 3, "x");
     assert!(key.secret, "a key that is not shown counts as secret");
     let log = finish(&attempt, runner);
     assert!(log.contains("a=left") && log.contains("b=some name") && log.contains("c=x"), "{log}");
+}
+
+#[test]
+fn a_declared_prompt_that_comes_after_long_work_is_answered_then_and_not_before() {
+    let script = "echo 'Restarting config-server'; read -r _ <\"$GO\"; IFS= read -r -t 0 && echo typed ahead\n\
+                  read -r -p 'Valid SSL? (Y/n) ' a; echo \"a=$a\"; exit 0";
+    let attempt = working(script, &[("Valid SSL? (Y/n)", "Y", 1)]);
+    let runner = attempt.start();
+    wait_for_text(&attempt.spec.dir.join("output.log"), "Restarting");
+    go(&attempt);
+    let log = finish(&attempt, runner);
+    assert!(log.contains("a=Y") && !log.contains("typed ahead"), "{log}");
 }
 
 #[test]
@@ -124,10 +152,13 @@ fn asking_twice_is_two_questions() {
 
 #[test]
 fn what_works_or_draws_progress_is_not_asked_about() {
-    let script = "printf 'Downloading 45%% [===>   ]'; sleep 2; printf '\\rDownloading 90%% [======>]'; sleep 2; echo; echo 'end'; exit 0";
-    let attempt = on_terminal(script);
+    let script =
+        "printf 'Downloading 45%% [===>   ]'; read -r _ <\"$GO\"; printf '\\rDownloading 90%% [======>]'; echo; echo 'end'; exit 0";
+    let attempt = working(script, &[]);
     let runner = attempt.start();
-    let mut seen = None;
+    wait_for_text(&attempt.spec.dir.join("output.log"), "45%");
+    let mut seen = asked(&attempt.spec.dir);
+    go(&attempt);
     while !attempt.spec.dir.join("exit.json").exists() {
         seen = seen.or_else(|| asked(&attempt.spec.dir));
         std::thread::yield_now();

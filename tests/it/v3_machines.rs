@@ -29,7 +29,7 @@ const SECRETS: [&str; 3] = ["rancher_bootstrap_password", "prereg_captcha_secret
 fn site() -> String {
     let mut text = "schema = 1\nid = \"lab-v3\"\nprofile = \"variant\"\ndomain = \"sandbox.example.org\"\n\
         rancher_host = \"rancher.sandbox.example.org\"\nrancher_keycloak_host = \"keycloak.sandbox.example.org\"\nnetwork = \"10.77.0.0/24\"\n\
-        ssh_key = \"~/.ssh/id_ed25519\"\nstorage_class = \"nfs-client\"\niam_smtp_from = \"noreply@example.org\"\n\
+        ssh_key = \"~/.ssh/id_ed25519\"\nstorage_class = \"nfs-client\"\nnfs_user = \"nfsadmin\"\nnfs_key = \"~/.ssh/nfs_ed25519\"\niam_smtp_from = \"noreply@example.org\"\n\
         certificate_chain = \"~/certificates/fullchain.pem\"\ncertificate_key = \"~/certificates/privkey.pem\"\n\
          observation_certificate_chain = \"~/certificates/fullchain.pem\"\nobservation_certificate_key = \"~/certificates/privkey.pem\"\n"
         .to_owned();
@@ -84,6 +84,7 @@ impl Node {
             site()
         );
         node.lab.sh(&script).expect(0);
+        node.another_user_for_nfs();
         node.run(&["fetch", "--source", "k8s-infra=/home/ubuntu/up/k8s-infra", "--source", "mosip-infra=/home/ubuntu/up/mosip-infra"])
             .expect(0);
         node.run(&["check", "--accept-host-keys"]).expect(0);
@@ -97,6 +98,18 @@ impl Node {
         // The engine that runs on is the child of the first command: what it finds first counts for all.
         let argv = self.lab.argv("deployment-node", &["ANSIBLE_LIBRARY=/srv/machines/library"], &words);
         Done::of(Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()))
+    }
+
+    /// The NFS machine belongs to somebody else: a user of its own, with a key of its own, and sudo.
+    fn another_user_for_nfs(&self) {
+        let key = self.lab.sh("ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/nfs_ed25519 && cat ~/.ssh/nfs_ed25519.pub").expect(0).out;
+        let script = format!(
+            "set -e; useradd -m -s /bin/bash -p '*' nfsadmin; echo 'nfsadmin ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/nfsadmin; cd /home/nfsadmin; \
+             install -d -o nfsadmin -m 700 .ssh; echo '{}' >.ssh/authorized_keys; chown nfsadmin .ssh/authorized_keys; chmod 600 .ssh/authorized_keys; \
+             rm -rf /home/ubuntu/.ssh/authorized_keys",
+            key.trim()
+        );
+        self.lab.run("vm2", &["sudo", "bash", "-c", &script]).expect(0);
     }
 
     fn read(&self, host: &str, path: &str) -> String {
@@ -157,7 +170,15 @@ fn firewalls_let_the_operator_in_before_they_are_on(node: &Node) {
 
 fn exports_are_there(node: &Node) {
     let exports = node.read("vm2", "/etc/exports");
-    assert!(exports.contains("/srv/nfs/mosip/sandbox *(rw,sync,no_root_squash,no_all_squash,insecure,subtree_check)"), "{exports}");
+    // For the machines' network, not for everybody, and once.
+    let lines: Vec<&str> = exports.lines().filter(|line| line.starts_with("/srv/nfs/")).collect();
+    assert_eq!(lines, ["/srv/nfs/mosip/sandbox 10.77.0.0/24(rw,sync,no_root_squash,no_all_squash,insecure,subtree_check)"]);
+    let mode = node.lab.run("vm2", &["stat", "-c", "%U %a", "/etc/exports"]).expect(0).out;
+    assert_eq!(mode.trim(), "root 644");
+    assert!(node.lab.calls("vm2").contains("exportfs\t-ra\n"));
+    // With its own user and key, neither root's nor that of the other machines.
+    let log = node.read("vm2", "/var/log/lab/sshd.log");
+    assert!(log.contains("Accepted publickey for nfsadmin"), "{log}");
     assert!(!node.read("vm2", "/etc/exports.before-mosip-setup").contains("/srv/nfs"));
     let owner = node.lab.run("vm2", &["stat", "-c", "%U %a", "/srv/nfs/mosip/sandbox"]).expect(0).out;
     assert_eq!(owner.trim(), "nfsnobody 777");

@@ -124,7 +124,7 @@ pub fn check(bench: &Bench) {
 const ROWS: usize = 93;
 
 /// The script that a step runs, as a path below the site's folder.
-fn script_of(argv: &[String], dir: Option<&str>) -> Option<String> {
+pub fn script_of(argv: &[String], dir: Option<&str>) -> Option<String> {
     let (shell, text) = (argv.first()?, argv.get(2)?);
     let name = text.strip_prefix("./")?.split([' ', ';']).next()?;
     let (source, folder) = dir?.split_once(':')?;

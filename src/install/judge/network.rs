@@ -37,11 +37,12 @@ fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
         None => format!("leads to an address{alias}"),
     };
     let private = matches!(wanted, Some(IpAddr::V4(address)) if address.is_private());
-    let create = match (&record.alias_of, wanted) {
-        (Some(name), _) => format!("Create the record: {} CNAME {name}.", record.name),
-        (None, Some(address)) => format!("Create the record: {} A {address}.", record.name),
-        (None, None) => format!("Create an A record for {}.", record.name),
+    let entry = match (&record.alias_of, wanted) {
+        (Some(name), _) => format!("{} CNAME {name}", record.name),
+        (None, Some(address)) => format!("{} A {address}", record.name),
+        (None, None) => format!("{} A, with an address", record.name),
     };
+    let create = format!("Create the record: {entry}.");
     let right = |addresses: &[IpAddr]| wanted.is_none_or(|wanted| addresses.contains(&wanted));
     // What /etc/hosts says wins on the deployment node, and is unknown to machines and pods.
     if !answer.hosts_file.is_empty() && !right(&answer.hosts_file) {
@@ -67,7 +68,7 @@ fn record_judgement(record: &DnsRecord, answer: &DnsAnswer) -> Judgement {
             let observed = format!("{}{path}", list(addresses));
             if !right(addresses) {
                 return Judgement::new(Judged::Wrong, format!("leads to {observed}"), expected)
-                    .remedy(format!("Correct the record. {create}"));
+                    .remedy(format!("Change the record to: {entry}."));
             }
             if wanted.is_some() && addresses.len() > 1 {
                 let observed = format!("leads to several addresses: {observed}");

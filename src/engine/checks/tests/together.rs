@@ -199,7 +199,7 @@ async fn views_of_a_zone_are_told_apart_with_their_remedies() {
     // Where the zone itself is wrong, it is the record.
     let wrong = || Some(Elsewhere { zone: true, servers: Vec::new(), outcome: addresses(&["192.0.2.9"]) });
     let (record, remedy) = first(dns_says(move |_| DnsAnswer { elsewhere: wrong(), ..dns(addresses(&["192.0.2.9"])) }).await);
-    assert!(record.starts_with("leads to 192.0.2.9") && remedy.contains("Correct the record"), "{record}");
+    assert!(record.starts_with("leads to 192.0.2.9") && remedy.contains("Change the record to: "), "{record}");
 }
 
 #[tokio::test]
