@@ -57,7 +57,7 @@ impl SetupDesk {
     #[must_use]
     pub fn new(mut setup: Setup) -> Self {
         let turns = Turns::default;
-        setup.past = Past::State;
+        setup.past = Past::State(setup.folds.clone());
         Self { setup, open: BTreeMap::new(), preflight: None, searches: turns(), counts: turns(), filters: turns() }
     }
 

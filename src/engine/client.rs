@@ -17,11 +17,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::protocol::{self, Notice, Request, SPOKEN};
+use crate::adapters::journal::{Folds, JournalError};
 use crate::adapters::socket;
 use crate::install::ids::StepRef;
 use crate::install::plan::Plan;
 use crate::run::event::{Progress, Recorded, StopReason};
-use crate::run::fold::Folding;
 use crate::run::machine::Command;
 use crate::run::state::State;
 
@@ -84,12 +84,12 @@ pub struct Engine {
 }
 
 /// How a front end wants what has happened before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Past {
     /// Event by event.
     Events,
-    /// As the state at its end.
-    State,
+    /// As the state at its end; from what is folded already.
+    State(Folds),
 }
 
 /// Why there is no connection to an engine.
@@ -169,7 +169,7 @@ impl Client {
         let (requests, asked) = blocking::channel::<Request>();
         let (sender, updates) = mpsc::channel(AHEAD);
         let journal = run_dir.join("journal.jsonl");
-        std::thread::spawn(move || hear(reader, &journal, past, &sender));
+        std::thread::spawn(move || hear(reader, &journal, &past, &sender));
         std::thread::spawn(move || {
             for request in asked {
                 // What is left of it after the engine is gone is heard by the other thread.
@@ -255,17 +255,16 @@ impl Client {
 }
 
 /// Hears the engine until it ends or nobody listens.
-fn hear(mut reader: BufReader<UnixStream>, journal: &Path, past: Past, updates: &mpsc::Sender<Update>) {
+fn hear(mut reader: BufReader<UnixStream>, journal: &Path, past: &Past, updates: &mpsc::Sender<Update>) {
     let mut history = History::new(journal);
     let (mut live, mut leaving) = (false, false);
     let tell = |update| updates.blocking_send(update).is_err();
     loop {
         let gone = match protocol::next_blocking::<Notice>(&mut reader) {
             Ok(Some(Notice::Grown { bytes })) => {
-                let read = if live || past == Past::Events {
-                    history.read_to(bytes, &mut |event| !tell(Update::Event(Arc::new(event))))
-                } else {
-                    history.fold_to(bytes).map(|past| !past.is_some_and(tell))
+                let read = match past {
+                    Past::State(folds) if !live => history.fold_to(bytes, folds).map(|past| !past.is_some_and(tell)),
+                    _ => history.read_to(bytes, &mut |event| !tell(Update::Event(Arc::new(event)))),
                 };
                 match read {
                     Ok(false) => true,
@@ -344,14 +343,14 @@ impl History {
         read
     }
 
-    /// Folds the lines up to this length, from the beginning; none: there are none.
+    /// Folds the lines up to this length, going on from what is folded already; none: there are none.
     ///
     /// # Errors
     /// The journal cannot be read, a line of it is damaged, or one is missing.
-    fn fold_to(&mut self, bytes: u64) -> io::Result<Option<Update>> {
-        let mut folding = Folding::default();
-        self.lines_to(bytes, &mut |line| folding.line(line).map(|_| true).map_err(io::Error::other))?;
-        let Some((state, turn)) = folding.end().map_err(io::Error::other)? else { return Ok(None) };
+    fn fold_to(&mut self, bytes: u64, folds: &Folds) -> io::Result<Option<Update>> {
+        let folded = folds.up_to(&self.path, bytes).map_err(without_path)?;
+        self.read = folded.length();
+        let Some((state, turn)) = folded.end(&self.path).map_err(without_path)? else { return Ok(None) };
         self.next = state.seq + 1;
         Ok(Some(Update::Past { state: Box::new(state), turn: turn.map(Box::new) }))
     }
@@ -375,6 +374,15 @@ impl History {
                 return Ok(false);
             }
         }
+    }
+}
+
+/// What is wrong with a journal, for a message that names it already.
+fn without_path(error: JournalError) -> io::Error {
+    match error {
+        JournalError::Io { source, .. } => source,
+        JournalError::Corrupt { line, message, .. } => io::Error::other(format!("line {line} is damaged ({message})")),
+        JournalError::Fold(error) => io::Error::other(error),
     }
 }
 

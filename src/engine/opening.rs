@@ -133,7 +133,7 @@ impl Setup {
     /// # Errors
     /// There is one that does not answer, or not to this program.
     pub fn join(&self, site: &SitePaths) -> Result<Option<Client>, EngineError> {
-        match find(site, self.past)? {
+        match find(site, &self.past)? {
             Found::Engine(client) => Ok(Some(client)),
             Found::Free | Found::Between => Ok(None),
         }
@@ -149,7 +149,7 @@ impl Setup {
         let begun = Instant::now();
         let mut asked = false;
         loop {
-            match blocking(|| find(&site, self.past))? {
+            match blocking(|| find(&site, &self.past))? {
                 Found::Engine(client) if opening.take_over || opening.new => {
                     let pid = client.engine().pid;
                     if !asked && !blocking(|| handed_over(client, opening.take_over)) {
@@ -207,7 +207,7 @@ impl Setup {
     fn reach(&self, site: &SitePaths, run: &str) -> Result<Client, SetupError> {
         let run = site.run(run).map_err(ProjectError::from)?;
         let start = |why: &str| EngineError::Start(format!("the engine that was started cannot be reached: {why}"));
-        blocking(|| Client::connect(run.root(), self.past)).map_err(|missed| {
+        blocking(|| Client::connect(run.root(), self.past.clone())).map_err(|missed| {
             SetupError::from(match missed {
                 Missed::Nobody => start("nobody listens on its socket; see engine.log in the run's folder"),
                 Missed::Silent => start("it does not answer"),
@@ -337,14 +337,14 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Looks for the engine of a site. The lock is the truth about whether there is one.
-fn find(site: &SitePaths, past: Past) -> Result<Found, EngineError> {
+fn find(site: &SitePaths, past: &Past) -> Result<Found, EngineError> {
     if !is_locked(&site.lock()) {
         return Ok(Found::Free);
     }
     let holder = read_holder::<Holder>(&site.lock());
     let pid = holder.as_ref().map_or(0, |holder| holder.pid);
     let Some(run) = holder.map(|holder| holder.run).filter(|run| !run.is_empty()) else { return Ok(Found::Between) };
-    match Client::connect(&site.root().join("runs").join(run), past) {
+    match Client::connect(&site.root().join("runs").join(run), past.clone()) {
         Ok(client) => Ok(Found::Engine(client)),
         Err(Missed::Nobody) => Ok(Found::Between),
         Err(Missed::Silent) => Err(EngineError::Silent { pid }),

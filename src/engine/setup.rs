@@ -16,7 +16,7 @@ use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
 use super::spawn::{ProcessSpawn, SystemClock};
 use super::{lost, prompting};
 use crate::adapters::files::render::{self, RenderErrors, Rendered, Scope};
-use crate::adapters::journal::{self, JournalError};
+use crate::adapters::journal::{Folds, JournalError};
 use crate::adapters::paths::{PathError, Paths, RunPaths, SitePaths};
 use crate::adapters::process::own_image;
 use crate::adapters::project::{Project, ProjectError};
@@ -67,6 +67,8 @@ pub struct Setup {
     pub rehearsal: Option<Rehearsal>,
     /// How this front end wants what has happened in a run before.
     pub past: Past,
+    /// Journals as they were last folded.
+    pub folds: Folds,
     pub(super) rehearsed: Option<Arc<RehearsalProbe>>,
 }
 
@@ -104,10 +106,18 @@ impl Setup {
             let probe = Arc::new(RehearsalProbe::new(RealProbe::default(), &rehearsal));
             let spawn = RehearsalSpawn { inner: spawn, rehearsal: rehearsal.clone() };
             let ports = Ports { probe: probe.clone(), spawn: Arc::new(spawn), clock };
-            return Ok(Self { paths, ports, user, rehearsal: Some(rehearsal), past: Past::Events, rehearsed: Some(probe) });
+            return Ok(Self {
+                paths,
+                ports,
+                user,
+                rehearsal: Some(rehearsal),
+                past: Past::Events,
+                folds: Folds::default(),
+                rehearsed: Some(probe),
+            });
         }
         let ports = Ports { probe: Arc::new(RealProbe::default()), spawn: Arc::new(spawn), clock };
-        Ok(Self { paths, ports, user, rehearsal: None, past: Past::Events, rehearsed: None })
+        Ok(Self { paths, ports, user, rehearsal: None, past: Past::Events, folds: Folds::default(), rehearsed: None })
     }
 
     /// Opens a site file; its answers may still be wrong. It is remembered as the one used last.
@@ -192,7 +202,8 @@ impl Setup {
         if !run.journal().is_file() {
             return Ok(None);
         }
-        let Some(mut state) = journal::fold(&run.journal())? else { return Ok(None) };
+        let journal = run.journal();
+        let Some((mut state, _)) = self.folds.up_to(&journal, u64::MAX)?.end(&journal)? else { return Ok(None) };
         // The journal cannot know that its engine was killed, nor whether it waits for somebody; lock and engine do.
         if is_locked(&folder.lock()) && state.engine.is_some() {
             if let Ok(engine) = client::look(run.root()) {
