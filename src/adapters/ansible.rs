@@ -2,6 +2,7 @@
 //!
 //! The grammar is that of Ansible's default output, the same from ansible-core 2.14 to 2.20 (2.19 adds `[ERROR]` blocks before `fatal`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::run::detail::{Detail, Status};
@@ -20,7 +21,7 @@ pub struct Playbook {
     total: u64,
     tasks: u64,
     doing: String,
-    hosts: BTreeMap<String, String>,
+    hosts: BTreeMap<String, Stand>,
     in_recap: bool,
     recap: BTreeMap<String, Recap>,
     failures: Vec<Failed>,
@@ -34,6 +35,18 @@ pub struct Playbook {
     printed: Vec<Printed>,
     last_failed: Option<(u32, String)>,
 }
+
+/// Where a host stands in the task under way.
+#[derive(Debug, Default)]
+struct Stand {
+    /// In words, as last printed.
+    words: Cow<'static, str>,
+    /// What of [`GOOD`] it has printed since it was last in trouble.
+    told: [bool; GOOD.len()],
+}
+
+/// How results begin that are in order.
+const GOOD: [(&str, Status); 3] = [("ok", Status::Ok), ("changed", Status::Changed), ("skipping", Status::Skipped)];
 
 /// A failure that nothing has made good so far.
 #[derive(Debug)]
@@ -177,44 +190,44 @@ impl Playbook {
         let Some(close) = memchr::memchr(b']', named) else { return };
         let (Ok(status), Ok(host)) = (std::str::from_utf8(&line[..colon]), std::str::from_utf8(&named[..close])) else { return };
         // A delegated task names both hosts: the first is the one it counts for.
-        let host = host.split(" -> ").next().unwrap_or(host);
-        if matches!(status, "ok" | "changed" | "skipping") && self.hosts.get(host).is_some_and(|known| known == status) {
+        let host = if memchr::memchr(b' ', host.as_bytes()).is_some() { host.split(" -> ").next().unwrap_or(host) } else { host };
+        if let Some((which, &(word, ended))) = GOOD.iter().enumerate().find(|(_, (word, _))| *word == status) {
+            // Of the items of a loop, of which there may be many, the first one speaks, and the first that ends otherwise.
+            let stand = match self.hosts.get_mut(host) {
+                Some(stand) if stand.told[which] => return,
+                Some(stand) => stand,
+                None => self.hosts.entry(host.to_owned()).or_default(),
+            };
+            (stand.words, stand.told[which], self.changed) = (Cow::Borrowed(word), true, true);
+            self.seen.push(Detail::Host { task: self.number, host: host.to_owned(), status: ended, ignored: false });
             return;
         }
         let rest = &String::from_utf8_lossy(&named[close + 1..]);
-        let ended = match status {
-            // Of the items of a loop, of which there may be many, the first one speaks, and the first that ends otherwise.
-            _ if self.hosts.get(host).is_some_and(|known| known == status) => None,
-            "ok" => Some(Status::Ok),
-            "changed" => Some(Status::Changed),
-            "skipping" => Some(Status::Skipped),
-            "fatal" if rest.contains("UNREACHABLE!") => Some(Status::Unreachable),
-            "fatal" | "failed" => Some(Status::Failed),
-            _ => None,
-        };
-        if let Some(status) = ended {
-            self.seen.push(Detail::Host { task: self.number, host: host.to_owned(), status, ignored: false });
-        }
-        match status {
-            "ok" | "changed" | "skipping" => drop(self.hosts.insert(host.to_owned(), status.to_owned())),
+        let words = match status {
             "fatal" | "failed" => {
                 let unreachable = rest.contains("UNREACHABLE!");
+                let (words, ended) = if unreachable { ("unreachable", Status::Unreachable) } else { ("failed", Status::Failed) };
+                if status == "fatal" || self.hosts.get(host).is_none_or(|stand| stand.words != words) {
+                    self.seen.push(Detail::Host { task: self.number, host: host.to_owned(), status: ended, ignored: false });
+                }
                 self.printed.push(Printed { task: self.doing.clone(), host: host.to_owned(), begins: format!("{status}: [{host}") });
                 self.last_failed = Some((self.number, host.to_owned()));
-                self.hosts.insert(host.to_owned(), if unreachable { "unreachable" } else { "failed" }.to_owned());
                 if self.failures.len() < MAX_LINES {
                     let text = format!("{host}: {}: {}", self.doing, message(rest));
                     self.failures.push(Failed { task: self.number, host: host.to_owned(), text });
                 }
+                Cow::Borrowed(words)
             }
             "FAILED - RETRYING" => {
                 let left = rest.rsplit_once('(').map(|(_, left)| left.trim_end_matches([')', '.'])).unwrap_or_default();
-                self.hosts.insert(host.to_owned(), format!("retrying, {left}"));
+                let words = format!("retrying, {left}");
                 let left = left.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0);
                 self.seen.push(Detail::Retry { task: self.number, host: host.to_owned(), left, of: 0 });
+                Cow::Owned(words)
             }
             _ => return,
-        }
+        };
+        self.hosts.insert(host.to_owned(), Stand { words, ..Stand::default() });
         self.changed = true;
     }
 
@@ -246,7 +259,7 @@ impl Playbook {
             total: self.total,
             unit: "tasks".into(),
             doing: if self.in_recap { "recap".into() } else { self.doing.clone() },
-            parts: self.hosts.clone(),
+            parts: self.hosts.iter().map(|(host, stand)| (host.clone(), stand.words.to_string())).collect(),
             ..Progress::default()
         })
     }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -107,28 +109,75 @@ struct Diagnostic<'a> {
     address: Cow<'a, str>,
 }
 
-/// How Terraform begins an event, and what stands before its message.
-const BEGINS: &[u8] = b"{\"@level\":\"";
+/// How Terraform begins an event, looked for where one should not begin.
+static ANOTHER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"{\"@level\":\""));
+
+/// What stands before the address of the resource of an event.
+const ADDRESS: &[u8] = b",\"hook\":{\"resource\":{\"addr\":\"";
+
+/// What stands before the message of one.
 const SAYS: &[u8] = b"\"info\",\"@message\":\"";
 
 /// Kinds of events of which nothing counts but what they say; these come in great numbers.
 const ONLY_SAID: [&[u8]; 6] =
     [b"provision_start", b"provision_progress", b"provision_complete", b"refresh_start", b"refresh_complete", b"resource_drift"];
 
+/// Of which kind an event is, by the end of its line, where Terraform puts it; none: not there.
+fn kind_at_end(line: &[u8]) -> Option<&[u8]> {
+    let before = line.strip_suffix(b"\"}")?;
+    let kind = &before[memchr::memrchr(b'"', before)? + 1..];
+    before[..before.len() - kind.len()].ends_with(b",\"type\":\"").then_some(kind)
+}
+
+/// Kinds of events that tell how far a resource is.
+const HOOKS: [&str; 4] = ["apply_progress", "apply_start", "apply_complete", "apply_errored"];
+
+/// The message, the address and the seconds of an event that says that a resource is still at work, found without reading all of it; the
+/// same care as in [`only_said`].
+fn still_at_work(line: &[u8]) -> Option<(&[u8], &str, u64)> {
+    let (message, rest) = message_of(line)?;
+    let address = &rest[memchr::memmem::find(rest, ADDRESS)? + ADDRESS.len()..];
+    let address = &address[..memchr::memchr2(b'"', b'\\', address)?];
+    let before = line.strip_suffix(b"},\"type\":\"apply_progress\"}")?;
+    let digits = &before[before.iter().rposition(|byte| !byte.is_ascii_digit())? + 1..];
+    let seconds = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let begins = message.starts_with(address) && before[..before.len() - digits.len()].ends_with(b",\"elapsed_seconds\":");
+    begins.then_some((message, std::str::from_utf8(address).ok()?, seconds))
+}
+
+/// What is said of a resource while it is made, changed or destroyed: great numbers of "Still creating" among it.
+#[derive(Debug, Deserialize)]
+struct OfHook<'a> {
+    #[serde(rename = "@message", borrow)]
+    message: Cow<'a, str>,
+    #[serde(borrow)]
+    hook: Hook<'a>,
+}
+
+/// What is said of a resource in a plan.
+#[derive(Debug, Deserialize)]
+struct OfChange<'a> {
+    #[serde(rename = "@message", borrow)]
+    message: Cow<'a, str>,
+    #[serde(borrow)]
+    change: Change<'a>,
+}
+
 /// The message of an event that has nothing else to tell, found without reading all of it. It is one event from end to end: it begins
 /// and ends as one, and no other begins in it, for a quote within a text is escaped.
 fn only_said(line: &[u8]) -> Option<&[u8]> {
-    let rest = line.strip_prefix(b"{\"@level\":")?.strip_prefix(SAYS)?;
-    let kind = line.strip_suffix(b"\"}")?;
-    let kind = &kind[memchr::memrchr(b'"', kind)? + 1..];
-    if !ONLY_SAID.contains(&kind) || !line[..line.len() - kind.len() - 2].ends_with(b",\"type\":\"") {
+    if !ONLY_SAID.contains(&kind_at_end(line)?) {
         return None;
     }
-    let end = memchr::memchr2(b'"', b'\\', rest)?;
-    let (message, rest) = rest.split_at(end);
-    // What is escaped is left to the reader of JSON.
-    let whole = rest.starts_with(b"\",\"@module\":\"terraform.ui\"") && memchr::memmem::find(rest, BEGINS).is_none();
-    (whole && std::str::from_utf8(message).is_ok()).then_some(message)
+    message_of(line).map(|(message, _)| message)
+}
+
+/// The message of an event, and what stands behind it. What is escaped is left to the reader of JSON.
+fn message_of(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = line.strip_prefix(b"{\"@level\":")?.strip_prefix(SAYS)?;
+    let (message, rest) = rest.split_at(memchr::memchr2(b'"', b'\\', rest)?);
+    let whole = rest.starts_with(b"\",\"@module\":\"terraform.ui\"") && ANOTHER.find(rest).is_none();
+    (whole && std::str::from_utf8(message).is_ok()).then_some((message, rest))
 }
 
 impl Root {
@@ -152,6 +201,17 @@ impl Root {
                 out.push(b'\n');
                 return;
             }
+            if let Some((message, address, seconds)) = still_at_work(line)
+                && let Some(elapsed) = self.running.get_mut(address)
+            {
+                (*elapsed, self.changed) = (seconds, true);
+                out.extend_from_slice(message);
+                out.push(b'\n');
+                return;
+            }
+            if self.of_resource(line, out) {
+                return;
+            }
             if let Ok(event) = serde_json::from_slice::<Event<'_>>(line) {
                 self.event(&event, out);
                 return;
@@ -161,10 +221,31 @@ impl Root {
         out.push(b'\n');
     }
 
+    /// Takes in what is said of a resource, read in one go where its kind stands at the end; says whether it was that.
+    fn of_resource(&mut self, line: &[u8], out: &mut Vec<u8>) -> bool {
+        let message = match kind_at_end(line).map(std::str::from_utf8) {
+            Some(Ok(kind)) if HOOKS.contains(&kind) => {
+                let Ok(OfHook { message, hook }) = serde_json::from_slice(line) else { return false };
+                self.hook(kind, hook);
+                message
+            }
+            Some(Ok("planned_change")) => {
+                let Ok(OfChange { message, change }) = serde_json::from_slice(line) else { return false };
+                self.planned_change(change, &message);
+                message
+            }
+            _ => return false,
+        };
+        self.changed = true;
+        out.extend_from_slice(message.as_bytes());
+        out.push(b'\n');
+        true
+    }
+
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let mut shown = event.message.to_string();
         match event.kind.as_ref() {
-            "apply_start" | "apply_progress" | "apply_complete" | "apply_errored" => self.hook(&event.kind, event.part(event.hook)),
+            kind if HOOKS.contains(&kind) => self.hook(kind, event.part(event.hook)),
             "planned_change" => self.planned_change(event.part(event.change), &shown),
             "change_summary" => {
                 let changes: Changes<'_> = event.part(event.changes);
@@ -182,6 +263,12 @@ impl Root {
     }
 
     fn hook(&mut self, kind: &str, hook: Hook<'_>) {
+        if kind == "apply_progress"
+            && let Some(elapsed) = self.running.get_mut(hook.resource.addr.as_ref())
+        {
+            *elapsed = hook.elapsed_seconds;
+            return;
+        }
         let (address, module) = (hook.resource.addr.into_owned(), hook.resource.module.into_owned());
         let state = match kind {
             "apply_start" => Some(ResourceState::Running),
@@ -213,20 +300,20 @@ impl Root {
 
     fn planned_change(&mut self, change: Change<'_>, shown: &str) {
         // `apply` begins with the changes of the plan it is given: each address counts once.
-        let (action, address) = (change.action.as_ref(), change.resource.addr.into_owned());
-        if matches!(action, "delete" | "replace" | "remove") && !self.destroys.contains(&address) {
-            self.destroys.push(address.clone());
+        let (action, address) = (change.action.as_ref(), change.resource.addr.as_ref());
+        if matches!(action, "delete" | "replace" | "remove") && !self.destroys.iter().any(|known| known == address) {
+            self.destroys.push(address.to_owned());
             // What failed while it was created stands in the state as tainted, and is replaced.
             if change.reason == "tainted" {
-                self.tainted.push(address.clone());
+                self.tainted.push(address.to_owned());
             }
         }
         if matches!(action, "create" | "update" | "delete" | "replace") && !self.applying {
-            if !self.announced.contains(&address) {
-                let (address, action, module) = (address.clone(), action.to_owned(), change.resource.module.into_owned());
+            if !self.announced.contains(address) {
+                let (address, action, module) = (address.to_owned(), action.to_owned(), change.resource.module.into_owned());
+                self.announced.insert(address.clone());
                 self.seen.push(Detail::Resource { address, module, action, state: ResourceState::Planned });
             }
-            self.announced.insert(address);
             self.planned = self.announced.len() as u64;
         }
         shown.clone_into(&mut self.doing);
@@ -242,11 +329,10 @@ impl Root {
             let place = if address.is_empty() { String::new() } else { format!("{address}: ") };
             let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
             let detail: String = detail.chars().take(500).collect();
-            self.seen.push(Detail::Reason {
-                address: address.to_string(),
-                text: format!("{summary}: {detail}").trim_end_matches([' ', ':']).to_owned(),
-            });
-            self.errors.push(format!("{place}{summary}: {detail}"));
+            // Helm's provider often leaves the detail empty.
+            let text = if detail.is_empty() { summary.to_string() } else { format!("{summary}: {detail}") };
+            self.errors.push(format!("{place}{text}"));
+            self.seen.push(Detail::Reason { address: address.to_string(), text });
         }
     }
 
@@ -332,6 +418,10 @@ mod tests {
         ]);
         assert_eq!(root.destroys(), ["x.y"]);
         assert_eq!(root.errors(), ["x.y: boom: line 1 line 2"]);
+        let (root, _) = read(&[
+            r#"{"@level":"error","@message":"Error: timed out","type":"diagnostic","diagnostic":{"severity":"error","summary":"timed out","detail":"","address":"x.y"}}"#,
+        ]);
+        assert_eq!(root.errors(), ["x.y: timed out"], "no detail, no colon");
         assert!(text.contains("Error: boom\nline 1\nline 2\n"));
     }
 
@@ -389,6 +479,53 @@ mod tests {
         let (half, _) = plain.split_at(plain.len() / 2);
         let mixed = format!("{half}{plain}");
         assert_eq!((only_said(mixed.as_bytes()), read(&[&mixed]).1), (None, format!("{mixed}\n")));
+    }
+
+    #[test]
+    fn what_is_read_in_one_go_is_read_the_same_as_any_other_event() {
+        let recorded = include_str!("../../assets/rehearsal/recordings/mosip-services.apply.apply.jsonl");
+        let lines: Vec<String> = recorded
+            .lines()
+            .filter_map(|line| Some(serde_json::from_str::<serde_json::Value>(line).ok()?.get("out")?.as_str()?.trim_end().to_owned()))
+            .collect();
+        let (mut quick, mut slow) = (Root::default(), Root::default());
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let mut in_one_go = 0;
+        for line in &lines {
+            in_one_go += usize::from(still_at_work(line.as_bytes()).is_some());
+            quick.line(line.as_bytes(), &mut one);
+            // Where the kind stands elsewhere, everything is read.
+            let end = kind_at_end(line.as_bytes()).map_or(0, <[u8]>::len);
+            let (rest, kind) = line.split_at(line.len() - end - 2);
+            let moved = match rest.strip_suffix(",\"type\":\"") {
+                Some(rest) => format!("{{\"type\":\"{},{}}}", &kind[..kind.len() - 1], rest.trim_start_matches('{')),
+                None => line.clone(),
+            };
+            slow.line(moved.as_bytes(), &mut other);
+            assert_eq!(quick.take_seen(), slow.take_seen(), "{line}");
+            assert_eq!(quick.take_progress(), slow.take_progress(), "{line}");
+        }
+        assert_eq!(String::from_utf8_lossy(&one), String::from_utf8_lossy(&other));
+        assert!(in_one_go > 20, "{in_one_go} of {}", lines.len());
+    }
+
+    #[test]
+    fn a_resource_still_at_work_is_found_unless_its_name_is_escaped() {
+        let line = |address: &str, seconds: &str| {
+            format!(
+                r#"{{"@level":"info","@message":"{address}: Still creating... [20s elapsed]","@module":"terraform.ui","@timestamp":"t","hook":{{"resource":{{"addr":"{address}","module":""}},"action":"create","elapsed_seconds":{seconds}}},"type":"apply_progress"}}"#
+            )
+        };
+        let plain = line("x.y", "20");
+        assert_eq!(still_at_work(plain.as_bytes()), Some((b"x.y: Still creating... [20s elapsed]".as_slice(), "x.y", 20)));
+        for other in [line(r#"x.y[\"a\"]"#, "20"), line("x.y", "2.5"), line("x.y", ""), plain.replace("apply_progress", "apply_start")] {
+            assert_eq!(still_at_work(other.as_bytes()), None, "{other}");
+        }
+        let (mut root, text) = read(&[&line(r#"x.y[\"a\"]"#, "20")]);
+        assert_eq!(
+            (root.take_progress().unwrap().doing.as_str(), text.as_str()),
+            (r#"x.y["a"]"#, "x.y[\"a\"]: Still creating... [20s elapsed]\n")
+        );
     }
 
     proptest::proptest! {

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_output_is_asked_when_the_lines_are_vague() {
-        let mut vague = failure(&["module.a[0].helm_release.a: context deadline exceeded: "], 1);
+        let mut vague = failure(&["module.a[0].helm_release.a: context deadline exceeded"], 1);
         let recent = ["Warning  Failed  kubelet  toomanyrequests: You have reached your unauthenticated pull rate limit".to_owned()];
         assert_eq!(explain(&mut vague, &Reading::Plain, &recent, None), Ok(()));
         assert_eq!(vague.known, ["img-rate", "helm-wait"]);
