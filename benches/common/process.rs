@@ -24,6 +24,12 @@ pub fn time_of(pid: u32) -> Duration {
     TICK * (ticks(&fields, 11) + ticks(&fields, 12))
 }
 
+/// The same with all processes that it, or one of its children, has waited for.
+pub fn time_with_children(pid: u32) -> Duration {
+    let fields = stat(&pid.to_string()).unwrap_or_default();
+    TICK * (11..15).map(|number| ticks(&fields, number)).sum::<u32>()
+}
+
 /// User and system time of all processes that this one, or one of its children, has waited for.
 pub fn time_of_children() -> Duration {
     let fields = stat("self").unwrap_or_default();

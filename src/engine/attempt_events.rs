@@ -5,8 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::attempt::events;
-use crate::run::detail::{Details, Told, read_line};
+use crate::run::detail::{Details, Told};
 use crate::run::event::{Now, Progress};
+use crate::run::told::read_line;
 
 /// How much is read at once, bytes.
 const CHUNK: u64 = 1024 * 1024;

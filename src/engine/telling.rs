@@ -23,6 +23,7 @@ pub struct Teller {
     file: Option<File>,
     redactor: Arc<Redactor>,
     count: u64,
+    line: Vec<u8>,
     lines: Vec<u8>,
     callback: Option<(Callback, Tail)>,
 }
@@ -33,7 +34,7 @@ impl Teller {
     pub fn new(dir: &Path, redactor: Arc<Redactor>) -> Self {
         // Events that cannot be written are only not seen.
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(events(dir)).ok();
-        Self { file, redactor, count: 0, lines: Vec::new(), callback: None }
+        Self { file, redactor, count: 0, line: Vec::new(), lines: Vec::new(), callback: None }
     }
 
     /// Of a playbook: gives `ansible-playbook` the plugin that tells more than its output.
@@ -73,8 +74,9 @@ impl Teller {
         if self.count > MANY && matches!(told.detail, Detail::Item { .. } | Detail::Start { .. }) {
             return;
         }
-        if let Ok(line) = serde_json::to_string(told) {
-            self.lines.extend_from_slice(self.redactor.text(&line).as_bytes());
+        self.line.clear();
+        if serde_json::to_writer(&mut self.line, told).is_ok() {
+            self.redactor.append(&self.line, &mut self.lines);
             self.lines.push(b'\n');
         }
     }

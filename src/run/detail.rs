@@ -357,7 +357,11 @@ impl Details {
         // From the end: a task is mostly the last one, and strategies let hosts be a few apart.
         let Some(row) = self.tasks.iter_mut().rev().find(|row| row.number == task) else { return };
         let fresh = Cell { state: CellState::Running, since: at, ended: None, item: None, printed: None };
-        change(row.cells.entry(host.to_owned()).or_insert(fresh));
+        // Looked up before it is put in, which needs a copy of the name.
+        match row.cells.get_mut(host) {
+            Some(cell) => change(cell),
+            None => change(row.cells.entry(host.to_owned()).or_insert(fresh)),
+        }
     }
 
     fn resource(&mut self, address: &str, module: &str, action: &str, state: ResourceState, at: Timestamp) {
@@ -441,17 +445,10 @@ pub struct Active {
     pub item: String,
 }
 
-/// Reads a line of `events.jsonl`; none: it is where the step stands, or nothing.
-#[must_use]
-pub fn read_line(line: &[u8]) -> Option<Told> {
-    // Where a step stands comes often and is no event: it need not be parsed to be passed over.
-    memchr::memmem::find(line, b"\"event\":")?;
-    serde_json::from_slice(line).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::told::read_line;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_000 + seconds).unwrap()

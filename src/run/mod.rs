@@ -19,4 +19,5 @@ mod retry;
 pub mod select;
 pub mod spot;
 pub mod state;
+pub mod told;
 pub mod waiting;

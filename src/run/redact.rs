@@ -96,6 +96,11 @@ impl Redactor {
         String::from_utf8_lossy(&out).into_owned()
     }
 
+    /// Appends a text without its secrets.
+    pub fn append(&self, text: &[u8], out: &mut Vec<u8>) {
+        self.block(text, &mut false, out);
+    }
+
     /// Appends a block of lines without their secrets. `pem` says that the block begins inside a PEM block, and is kept up to date.
     fn block(&self, mut block: &[u8], pem: &mut bool, out: &mut Vec<u8>) {
         if *pem {
