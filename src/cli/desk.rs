@@ -195,8 +195,12 @@ impl Desk for SetupDesk {
                 let opened = open_run(&setup, &site, &secrets, new).await;
                 let begun = opened.as_ref().is_ok_and(|opened| !opened.joined);
                 told.tell(Told::Attached(opened.map(|opened| opened.client)));
-                if let (true, Some(warning)) = (begun, logout::warning()) {
-                    told.tell(Told::Warning(warning));
+                if begun {
+                    let trouble = setup.project(&site).ok().and_then(|project| setup.catalogue_trouble(&project));
+                    let warnings = [("Your known failures", trouble), ("Before you leave", logout::warning())];
+                    for (title, text) in warnings.into_iter().filter_map(|(title, text)| Some((title, text?))) {
+                        told.tell(Told::Warning { title, text });
+                    }
                 }
             })),
             Command::ReadLog(request) => drop(tokio::task::spawn_blocking(move || desk_logs::read(&request, &told))),

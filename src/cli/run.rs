@@ -167,6 +167,9 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
         review(common, &plan)?;
     }
     warn_of_logout(args.foreground);
+    if let Some(trouble) = setup.catalogue_trouble(&project) {
+        note(&trouble);
+    }
     let opening = Opening { new: args.new, foreground: args.foreground, take_over: args.take_over };
     let opened = setup.open_run(&project, plan, secrets, opening).await?;
     if opened.client.engine().working && opened.joined {

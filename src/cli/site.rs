@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use color_eyre::Report;
 use serde_json::json;
 
-use super::common::{Common, Failure, print};
+use super::common::{Common, Failure, note, print};
 use crate::adapters::project::ProjectError;
 use crate::exit::Exit;
 use crate::run::state::State;
@@ -38,6 +38,9 @@ pub fn run(args: &SiteArgs, common: &Common) -> Result<Exit, Report> {
         Ok(_) if common.json => common.print_json(&json!({ "problems": [] })).map(|()| Exit::Done),
         Ok(plan) => {
             print(&format!("{}: all answers fit profile {}\n", project.open.path.display(), project.profile.id))?;
+            if let Some(trouble) = common.setup().ok().and_then(|setup| setup.catalogue_trouble(&project)) {
+                note(&trouble);
+            }
             // What going on with a run would mean. A run that cannot be read is reported where it is gone on with.
             if let Ok(setup) = common.setup()
                 && let Ok(folder) = project.state()

@@ -54,6 +54,14 @@ pub fn explain(failure: &mut Failure, reading: &Reading, recent: &[String], own:
     result
 }
 
+/// Whether the operators' own catalogue can be read, where there is one.
+///
+/// # Errors
+/// It cannot: the file, with line and key, and what that means.
+pub fn check_own(own: Option<&Path>) -> Result<(), String> {
+    catalogue(own).1.map_err(|error| format!("{}\nfailures are recognised without this file until it is mended", error.trim_end()))
+}
+
 /// The shipped catalogue, after the operators' own where there is one.
 fn catalogue(own: Option<&Path>) -> (Option<Catalogue>, Result<(), String>) {
     let shipped = match Catalogue::read(SHIPPED) {
@@ -165,9 +173,17 @@ mod tests {
             "[[issue]]\nid = \"corp\"\ntitle = \"t\"\npattern = 'proxy\\.corp'\ncause = \"c.\"\nremedy = \"r.\"\nconfidence = \"high\"\n";
         std::fs::write(&path, entry).unwrap();
         assert_eq!(run(), (Ok(()), vec!["corp".to_owned()]));
+        assert_eq!(check_own(Some(&path)), Ok(()));
         std::fs::write(&path, "[[issue]]\nid = 7\n").unwrap();
         let (result, known) = run();
         assert!(result.unwrap_err().contains("known-issues.toml"));
         assert_eq!(known, ["sudo-pass"]);
+        let trouble = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            check_own(Some(&path)).unwrap_err()
+        };
+        assert!(trouble("[[issue]]\nid = 7\n").contains("line 2"));
+        assert!(trouble(&entry.replace("title", "titel")).contains("titel"));
+        assert!(trouble(&entry.replace("proxy", "(proxy")).contains("corp: "), "the entry whose pattern is wrong");
     }
 }

@@ -14,7 +14,7 @@ use super::executor::Ports;
 use super::real_probe::RealProbe;
 use super::rehearsal::{Rehearsal, RehearsalProbe, RehearsalSpawn};
 use super::spawn::{ProcessSpawn, SystemClock};
-use super::{lost, prompting};
+use super::{diagnosis, lost, prompting};
 use crate::adapters::files::render::{self, RenderErrors, Rendered, Scope};
 use crate::adapters::journal::{Folds, JournalError};
 use crate::adapters::paths::{PathError, Paths, RunPaths, SitePaths};
@@ -172,6 +172,12 @@ impl Setup {
         let mut known = plan.clone();
         known.secrets.retain(|_, reference| *reference != SecretRef::Prompt);
         project.secrets(&known, &|_| None)?.map_err(SetupError::Secrets)
+    }
+
+    /// What is wrong with the operators' own catalogue of known failures; none: nothing, or there is none.
+    #[must_use]
+    pub fn catalogue_trouble(&self, project: &Project) -> Option<String> {
+        diagnosis::check_own(project.state().ok()?.known_issues().as_deref()).err()
     }
 
     /// Whether an engine holds a site.

@@ -397,8 +397,8 @@ fn tell(model: &mut Model, told: Told) -> Vec<Command> {
             }
             Vec::new()
         }
-        Told::Warning(text) => {
-            model.popups.push(Popup::trouble("Before you leave", &Trouble::new(text)));
+        Told::Warning { title, text } => {
+            model.popups.push(Popup::trouble(title, &Trouble::new(text)));
             Vec::new()
         }
         Told::Alone => {

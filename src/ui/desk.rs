@@ -497,8 +497,13 @@ pub enum Told {
     Alone,
     /// Answers and secrets as they are now; the shell hands them to the engine.
     Renewed(Result<Box<Renewal>, Trouble>),
-    /// Something that must be known before the operator leaves: that the run would end with the login, and what helps.
-    Warning(String),
+    /// Something to be known when a run has begun: that it would end with the login, or that the operators' known failures cannot be read.
+    Warning {
+        /// What it is about, as a title.
+        title: &'static str,
+        /// The warning.
+        text: String,
+    },
     /// A window of a log.
     Log {
         /// The request's ticket.
