@@ -14,8 +14,9 @@ use crate::adapters::history;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
-use crate::install::plan::Action;
-use crate::run::event::{Decision, Event, Outcome, Progress, Recorded, StopReason};
+use crate::install::plan::{Action, PlanStep};
+use crate::run::diagnose::Confidence;
+use crate::run::event::{Decision, Event, Failure, Outcome, Progress, Recorded, StopReason};
 use crate::run::expect::History;
 use crate::run::state::State;
 use crate::run::waiting::{Normal, Waiting, waiting};
@@ -324,6 +325,33 @@ impl Logs {
     }
 }
 
+/// What is known of a failure beyond its message, line by line: the lines that matter, what to do, commands to copy, other failures that
+/// were recognised, and the command by hand.
+#[must_use]
+pub fn about_failure(failure: &Failure, planned: Option<&PlanStep>) -> Vec<String> {
+    let mut lines: Vec<String> = failure.lines.iter().map(|line| format!("  {line}")).collect();
+    let mut known = failure.diagnoses.iter();
+    match known.next() {
+        // The hint says the same as one sentence.
+        Some(hit) if failure.hint.contains(&hit.cause) => {
+            let word = if hit.confidence == Confidence::Low { "possible" } else { "likely" };
+            lines.push(format!("{word}: {}. {}", hit.title, hit.cause));
+            lines.push(format!("do: {}", hit.remedy));
+            lines.extend(hit.commands.iter().map(|command| format!("try: {command}")));
+            let source = if hit.source.is_empty() { String::new() } else { format!("; {}", hit.source) };
+            lines.push(format!("known as: {} ({}{source})", hit.id, hit.confidence.words()));
+        }
+        _ if !failure.hint.is_empty() => lines.push(format!("do: {}", failure.hint)),
+        _ => {}
+    }
+    lines.extend(known.map(|hit| format!("also: {}. {} Do: {}", hit.title, hit.cause, hit.remedy)));
+    if !failure.command.is_empty() {
+        let by_hand = planned.map_or_else(|| failure.command.clone(), |planned| planned.by_hand(&failure.command));
+        lines.push(format!("by hand: {by_hand}"));
+    }
+    lines
+}
+
 /// One event as a line; none where there is nothing to say.
 fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
     let at = recorded.at.strftime("%H:%M:%SZ");
@@ -340,16 +368,8 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
                 Outcome::Interrupted { reason } => format!("cut off  {step}: {reason}"),
                 Outcome::Failed(failure) => {
                     let mut text = format!("FAILED   {step} after {took}: {}", failure.message);
-                    for line in &failure.lines {
-                        text.push_str(&format!("\n           {line}"));
-                    }
-                    if !failure.hint.is_empty() {
-                        text.push_str(&format!("\n         do: {}", failure.hint));
-                    }
-                    if !failure.command.is_empty() {
-                        let planned = state.and_then(|state| state.plan.step(step));
-                        let by_hand = planned.map_or_else(|| failure.command.clone(), |planned| planned.by_hand(&failure.command));
-                        text.push_str(&format!("\n         by hand: {by_hand}"));
+                    for line in about_failure(failure, state.and_then(|state| state.plan.step(step))) {
+                        text.push_str(&format!("\n         {line}"));
                     }
                     text
                 }

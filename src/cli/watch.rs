@@ -1,5 +1,7 @@
 //! `status`: look at a run from any shell.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -10,13 +12,13 @@ use crate::engine::attempt_events::AttemptEvents;
 use crate::engine::client::{log_path, look};
 use crate::engine::setup::{FoundRun, Holder, Setup};
 use crate::exit::Exit;
-use crate::install::ids::PhaseId;
+use crate::install::ids::{PhaseId, StepRef};
 use crate::install::plan::PlanPhase;
-use crate::plain::seconds;
+use crate::plain::{about_failure, seconds};
 use crate::run::detail::between;
-use crate::run::event::Now;
+use crate::run::event::{Failure as StepFailure, Now, Outcome as RunOutcome};
 use crate::run::expect::{Band, History, words};
-use crate::run::state::{PhaseState, State};
+use crate::run::state::{PhaseState, State, StepRecord};
 use crate::run::waiting::{Waiting, waiting};
 
 #[derive(Serialize)]
@@ -55,6 +57,29 @@ struct PhaseStatus<'a> {
     waiting: Option<Waiting>,
     /// How long it takes.
     expected: Option<Band>,
+    /// What is known of its failure; none: it has not failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureStatus<'a>>,
+}
+
+/// How a step failed.
+#[derive(Serialize)]
+struct FailureStatus<'a> {
+    step: StepRef,
+    attempt: u32,
+    /// What it printed.
+    log: PathBuf,
+    /// The task and the host that failed first of those that count, of a playbook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cell: Option<FailedCell>,
+    #[serde(flatten)]
+    failure: &'a StepFailure,
+}
+
+#[derive(Serialize)]
+struct FailedCell {
+    task: String,
+    host: String,
 }
 
 #[derive(Serialize)]
@@ -115,6 +140,7 @@ fn phase_status<'a>(found: &'a FoundRun, history: &History, now: Timestamp, phas
         // A question says itself what is waited for.
         (!asked).then_some(waits)
     });
+    let failure = state.steps_of(phase).find_map(|(step, record)| failure_status(found, step, record?));
     PhaseStatus {
         id: &phase.id,
         title: &phase.title,
@@ -124,7 +150,18 @@ fn phase_status<'a>(found: &'a FoundRun, history: &History, now: Timestamp, phas
         reason: state.phase_reason(phase),
         waiting,
         expected,
+        failure,
     }
+}
+
+fn failure_status<'a>(found: &FoundRun, step: StepRef, record: &'a StepRecord) -> Option<FailureStatus<'a>> {
+    let Some(RunOutcome::Failed(failure)) = &record.outcome else { return None };
+    let log = log_path(found.folder.root(), &step, record.attempts);
+    let mut events = AttemptEvents::new(log.parent()?);
+    events.update();
+    let failing = events.details().failing();
+    let cell = failing.map(|(row, host, _)| FailedCell { task: row.name.clone(), host: host.to_owned() });
+    Some(FailureStatus { step, attempt: record.attempts, log, cell, failure })
 }
 
 /// How long the rest of a run takes, the running phase's time so far taken off.
@@ -188,6 +225,12 @@ pub fn status(common: &Common) -> Outcome {
             if !waits.cause.is_empty() {
                 print(&format!("{:14}cause: {}\n", "", waits.cause))?;
             }
+        }
+        if let Some(failed) = &status.failure {
+            for line in about_failure(failed.failure, state.plan.step(&failed.step)) {
+                print(&format!("{:14}{line}\n", ""))?;
+            }
+            print(&format!("{:14}its output: mosip-setup logs {} --errors; go on: mosip-setup retry {}\n", "", failed.step, phase.id))?;
         }
     }
     if let Some(left) = left.filter(|_| state.summary() == "running") {

@@ -30,6 +30,18 @@ pub enum Confidence {
     High,
 }
 
+impl Confidence {
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::High => "sure",
+            Self::Medium => "likely",
+            Self::Low => "a place to begin",
+        }
+    }
+}
+
 /// A known failure.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -91,12 +91,7 @@ fn panel(run: &Run, columns: usize) -> Vec<Line<'static>> {
             for command in &hit.commands {
                 say("try", command, theme::busy());
             }
-            let sure = match hit.confidence {
-                Confidence::High => "sure",
-                Confidence::Medium => "likely",
-                Confidence::Low => "a place to begin",
-            };
-            say("known as", &format!("{} ({sure}; {})", hit.id, hit.source), theme::faint());
+            say("known as", &format!("{} ({}; {})", hit.id, hit.confidence.words(), hit.source), theme::faint());
             for other in failure.diagnoses.iter().skip(1) {
                 say("also", &format!("{}. {} Do: {}", other.title, other.cause, other.remedy), theme::text());
                 for command in &other.commands {

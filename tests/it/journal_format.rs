@@ -167,6 +167,13 @@ fn the_json_that_is_printed_has_the_shapes_that_are_promised() {
         &json!({ "run": "text", "state": "idle|running|waiting|failed|done|stopped", "phases": [phase], "questions": [question] }),
         "status",
     );
+    let failed = status["phases"].as_array().unwrap().iter().find(|phase| phase["state"] == "failed").unwrap();
+    let failure = json!({
+        "step": "text", "attempt": 0, "log": "text", "message": "text", "command": "text", "exit": 0, "lines": ["text"], "hint": "text",
+        "hosts": ["text"], "cell": { "task": "text", "host": "text" },
+    });
+    fits(&failed["failure"], &failure, "failure");
+    assert!(status["phases"].as_array().unwrap().iter().filter(|phase| phase["state"] != "failed").all(|phase| phase["failure"].is_null()));
     assert_eq!(status["run"].as_str(), stage.runs()[0].file_name().unwrap().to_str());
 
     // Errors are JSON as well.

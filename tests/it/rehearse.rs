@@ -68,6 +68,17 @@ fn a_playbook_that_fails_once_is_retried_and_the_question_answered_from_any_shel
     let status = stage.status();
     assert_eq!(status["state"], "failed");
     assert!(stage.phases().contains(&"wireguard=failed".to_owned()));
+    let shown = stage.run(&["status"]).expect(0).out;
+    let parts = [
+        "TLS handshake timeout",
+        "likely: ",
+        "do: ",
+        "known as: ",
+        "by hand: cd ",
+        "ansible-playbook -i inventory",
+        "mosip-setup retry wireguard",
+    ];
+    assert!(parts.iter().all(|part| shown.contains(part)), "what the panel says: {shown}");
     let logs = stage.run(&["logs", "wireguard/playbook"]).expect(0);
     assert!(logs.out.contains("PLAY RECAP") && logs.out.contains("TASK ["), "{}", logs.out);
     // It goes on with all that was selected, up to the question: nobody is there to answer.
