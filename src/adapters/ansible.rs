@@ -12,6 +12,9 @@ use crate::run::lines::Piece;
 /// How far into a line the word before its host may reach: `FAILED - RETRYING` is the longest.
 const LONGEST_STATUS: usize = 20;
 
+/// What is said of a loop as a whole.
+const LOOP_ENDED: [&str; 2] = ["All items completed", "One or more items failed"];
+
 /// How many lines that matter are kept.
 const MAX_LINES: usize = 12;
 
@@ -212,8 +215,12 @@ impl Playbook {
                 }
                 self.printed.push(Printed { task: self.doing.clone(), host: host.to_owned(), begins: format!("{status}: [{host}") });
                 self.last_failed = Some((self.number, host.to_owned()));
-                if self.failures.len() < MAX_LINES {
-                    let text = format!("{host}: {}: {}", self.doing, message(rest));
+                let message = message(rest);
+                let text = format!("{host}: {}: {message}", self.doing);
+                let its = || self.failures.iter().filter(|failure| failure.task == self.number && failure.host == host);
+                // Items of a loop often fail alike, and what is said of the whole loop says nothing that they have not said.
+                let said = its().any(|failure| failure.text == text) || (LOOP_ENDED.contains(&message.as_str()) && its().next().is_some());
+                if !said && self.failures.len() < MAX_LINES {
                     self.failures.push(Failed { task: self.number, host: host.to_owned(), text });
                 }
                 Cow::Borrowed(words)

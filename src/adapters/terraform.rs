@@ -27,6 +27,7 @@ pub struct Root {
     tainted: Vec<String>,
     errors: Vec<String>,
     applying: bool,
+    interrupted: bool,
     changed: bool,
     doing: String,
     seen: Vec<Detail>,
@@ -254,7 +255,10 @@ impl Root {
                 }
             }
             "diagnostic" => self.diagnostic(&event.part(event.diagnostic), &mut shown),
-            "init_output" | "log" | "version" => self.doing.clone_from(&shown),
+            "init_output" | "log" | "version" => {
+                self.interrupted |= shown.trim_start().starts_with("Interrupt received");
+                self.doing.clone_from(&shown);
+            }
             _ => {}
         }
         self.changed = true;
@@ -360,6 +364,12 @@ impl Root {
     /// What was understood in detail since the last call.
     pub fn take_seen(&mut self) -> Vec<Detail> {
         std::mem::take(&mut self.seen)
+    }
+
+    /// Whether somebody has stopped it: what fails from then on fails for that.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
     }
 
     /// What the plan would destroy or replace.

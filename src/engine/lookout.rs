@@ -19,18 +19,22 @@ pub struct Lookout {
     begun: Instant,
     waiting: Vec<u8>,
     spotter: Option<Spotter>,
+    resting: bool,
 }
 
 impl Lookout {
     /// With these catalogues, which are read when they are needed.
     #[must_use]
     pub fn new(catalogue: Arc<LazyCatalogue>) -> Self {
-        Self { catalogue, begun: Instant::now(), waiting: Vec::new(), spotter: None }
+        Self { catalogue, begun: Instant::now(), waiting: Vec::new(), spotter: None, resting: false }
     }
 
     /// Takes in output, secrets already removed; gives each known failure the first time it is seen.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Detail> {
         let mut known = Vec::new();
+        if self.resting {
+            return known;
+        }
         match &mut self.spotter {
             Some(spotter) => spotter.feed(bytes, |hit| known.push(detail(hit))),
             None => {
@@ -45,6 +49,11 @@ impl Lookout {
             }
         }
         known
+    }
+
+    /// Looks no further: the command was stopped, and what it says of that is no failure.
+    pub fn rest(&mut self) {
+        self.resting = true;
     }
 
     /// The output has ended.

@@ -138,6 +138,9 @@ impl Pump {
                             Reader::Terraform(root) => {
                                 lines.feed(bytes, |piece| root.piece(piece, &mut transformed));
                                 self.teller.tell(root.take_seen());
+                                if root.is_interrupted() {
+                                    self.lookout.rest();
+                                }
                                 streams[0].feed(&transformed, &mut clean);
                                 transformed.clear();
                             }

@@ -40,6 +40,7 @@ mod machine;
 mod machine_again;
 mod machine_laws;
 mod mini_kit;
+mod outputs;
 mod profile_guards;
 mod profile_guards_v3;
 mod profile_mutation;
