@@ -114,7 +114,7 @@ struct Diagnostic<'a> {
 static ANOTHER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"{\"@level\":\""));
 
 /// What stands before the address of the resource of an event.
-const ADDRESS: &[u8] = b",\"hook\":{\"resource\":{\"addr\":\"";
+static ADDRESS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b",\"hook\":{\"resource\":{\"addr\":\""));
 
 /// What stands before the message of one.
 const SAYS: &[u8] = b"\"info\",\"@message\":\"";
@@ -137,7 +137,7 @@ const HOOKS: [&str; 4] = ["apply_progress", "apply_start", "apply_complete", "ap
 /// same care as in [`only_said`].
 fn still_at_work(line: &[u8]) -> Option<(&[u8], &str, u64)> {
     let (message, rest) = message_of(line)?;
-    let address = &rest[memchr::memmem::find(rest, ADDRESS)? + ADDRESS.len()..];
+    let address = &rest[ADDRESS.find(rest)? + ADDRESS.needle().len()..];
     let address = &address[..memchr::memchr2(b'"', b'\\', address)?];
     let before = line.strip_suffix(b"},\"type\":\"apply_progress\"}")?;
     let digits = &before[before.iter().rposition(|byte| !byte.is_ascii_digit())? + 1..];
