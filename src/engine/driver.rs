@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::attempt::Ended;
 use super::background::Log;
 use super::executor::{Allowed, Executor};
-use super::server::{Asked, Asking, Hub, Listening, ends};
+use super::mood::{Mood, Over};
+use super::server::{Asked, Asking, Hub, Listening};
 use crate::adapters::journal::{Journal, JournalError};
 use crate::install::check::Finding;
 use crate::install::ids::{PhaseId, StepRef};
@@ -21,9 +22,6 @@ use crate::run::event::{Event, Outcome, Progress, StopReason};
 use crate::run::machine::{Command, Effect, Input, Machine};
 use crate::run::question::Question;
 use crate::run::state::{FoldError, State};
-
-/// How long an engine that was just started waits for somebody to tell it what to do.
-const FIRST: Duration = Duration::from_secs(30);
 
 /// Why an engine cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -111,35 +109,6 @@ pub(super) struct Driver {
     pub(super) mood: Mood,
 }
 
-/// What the loop remembers between two inputs.
-#[derive(Debug, Default)]
-pub(super) struct Mood {
-    /// Why it halted last; none: nothing was asked of this engine yet, or it goes on.
-    halted: Option<StopReason>,
-    halts: u64,
-    progress: u64,
-    /// Why the last command could not be followed.
-    rejected: Option<String>,
-    /// Who asked what runs to stop.
-    stopper: Option<String>,
-    /// It ends as soon as nothing is under way.
-    leaving: bool,
-    /// It ends now, whatever runs.
-    handed_over: bool,
-    /// It lives in a front end that goes.
-    dismissed: bool,
-}
-
-/// When an engine ends.
-enum Over {
-    No,
-    /// As soon as nobody watches, which is so now.
-    Alone,
-    /// Whoever watches.
-    Now,
-    At(Instant),
-}
-
 impl Driver {
     /// Says in the journal that it is here.
     pub fn begin(&mut self) -> Result<(), EngineError> {
@@ -177,7 +146,8 @@ impl Driver {
             if watching > 0 || self.machine.is_working() {
                 since = Instant::now();
             }
-            let deadline = match self.over(watching, since) {
+            let over = self.mood.over(self.machine.is_working(), self.state.closed, watching, since, self.patience);
+            let deadline = match over {
                 Over::No => None,
                 Over::At(deadline) if deadline > Instant::now() => Some(deadline),
                 Over::Alone | Over::At(_) if !self.hub.close(true) => continue,
@@ -207,37 +177,15 @@ impl Driver {
         }
     }
 
-    /// Whether it ends as soon as nothing is under way, whoever watches. What is closed has nothing to come.
-    fn is_ending(&self) -> bool {
-        self.mood.leaving || (self.state.closed && self.mood.halted.is_some())
-    }
-
-    fn over(&self, watching: usize, since: Instant) -> Over {
-        let mood = &self.mood;
-        if mood.handed_over || mood.dismissed {
-            return Over::Now;
-        }
-        if self.machine.is_working() {
-            return Over::No;
-        }
-        if self.is_ending() {
-            return Over::Now;
-        }
-        match mood.halted {
-            _ if watching > 0 => Over::No,
-            Some(reason) if ends(reason) => Over::Alone,
-            // Who looked in and left was not the one it was started for.
-            None => Over::At(since + FIRST),
-            Some(_) => Over::At(since + self.patience),
-        }
-    }
-
     /// Takes in what a front end asks, and answers it.
     fn asked(&mut self, asking: Asking, told: &mpsc::UnboundedSender<Told>) -> Result<(), EngineError> {
         let Asking { asked, by, reply } = asking;
         self.mood.rejected = None;
         match asked {
-            Asked::Command(command) => self.command(command, by, told)?,
+            Asked::Command(command) => {
+                self.mood.asked = true;
+                self.command(command, by, told)?;
+            }
             Asked::Renew { plan, secrets } => self.renew(plan, secrets, by, told)?,
             Asked::HandOver { busy } => {
                 // One that was just started is about to be told what to do by whoever started it.
@@ -340,11 +288,13 @@ impl Driver {
             self.mood.halted = None;
         }
         let halted = self.mood.halted.map(|reason| (self.mood.halts, reason));
+        let asked = self.mood.asked;
         let running = self.state.running().map(|(step, _)| step.clone());
-        let ending = self.is_ending() && !working;
+        let ending = self.mood.is_ending(self.state.closed) && !working;
         self.hub.publish(|published| {
             published.working = working;
             published.ending = ending;
+            published.expecting = !asked;
             published.halted = halted;
             published.halted_at = published.bytes;
             published.progress.retain(|step, _| Some(step) == running.as_ref());

@@ -16,6 +16,7 @@ mod leftover;
 mod lookout;
 mod lost;
 pub mod mend;
+mod mood;
 pub mod opening;
 pub mod ports;
 pub mod prompter;

@@ -63,6 +63,8 @@ pub(super) struct Published {
     pub working: bool,
     /// Whether it ends now, whoever watches.
     pub ending: bool,
+    /// Whether it waits for whoever it was started for.
+    pub expecting: bool,
     /// Counts halts, and the reason of the last; none: it goes on.
     pub halted: Option<(u64, StopReason)>,
     /// The length of the journal for which that is so.
@@ -330,7 +332,7 @@ async fn serve(stream: UnixStream, hub: &Hub, number: u64) -> io::Result<()> {
                         presence.leave();
                         let now = published.borrow_and_update().clone();
                         // The driver decides in a moment; what it would decide is told so that nobody waits for it in vain.
-                        let alone = hub.watching() == 0 && !now.working && now.halted.is_some_and(|(_, reason)| ends(reason));
+                        let alone = hub.watching() == 0 && !now.working && !now.expecting && now.halted.is_some_and(|(_, reason)| ends(reason));
                         let stays = !now.ending && !alone;
                         write.write_all(&protocol::line(&Notice::Left { stays })).await?;
                         if stays {

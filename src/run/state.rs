@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::event::{Decision, Event, Held, Outcome, Recorded, StopReason};
+use super::event::{Decision, Event, Held, Outcome, Recorded};
 use super::question::{Question, Wanted};
 use crate::install::check::{Finding, Target};
 use crate::install::ids::{CheckId, FieldId, PhaseId, StepRef};
@@ -167,8 +167,8 @@ pub struct State {
     pub boot: String,
     /// Whether the last engine let go so that another takes the run.
     pub handed_over: bool,
-    /// Why the last engine let go.
-    pub stopped: Option<StopReason>,
+    /// Who stopped it; none: nobody, or somebody has asked it to go on since.
+    pub stopped: Option<String>,
     /// Whether the run was closed.
     pub closed: bool,
 }
@@ -260,13 +260,9 @@ impl State {
                 self.engine = Some(*pid);
                 (self.idle, self.handed_over) = (true, false);
                 self.boot.clone_from(boot);
-                self.stopped = None;
                 self.closed = false;
             }
-            Event::EngineStopped { reason } => {
-                self.engine = None;
-                self.stopped = Some(*reason);
-            }
+            Event::EngineStopped { .. } => self.engine = None,
             Event::HandedOver { .. } => (self.engine, self.handed_over) = (None, true),
             Event::Finding { finding, .. } => {
                 self.findings.insert((finding.check.clone(), finding.target.clone()), finding.clone());
@@ -280,7 +276,7 @@ impl State {
                 }
             }
             Event::StepStarted { step, attempt, digest, hosts } => {
-                self.idle = false;
+                (self.idle, self.stopped) = (false, None);
                 self.skips.remove(&step.phase);
                 let reads = self.plan.phase(step.phase.as_str()).map(PlanPhase::answers).unwrap_or_default();
                 let record = self.steps.entry(step.clone()).or_default();
@@ -301,7 +297,7 @@ impl State {
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;
-                self.idle = !outcome.is_success();
+                self.idle = !outcome.is_success() || self.stopped.is_some();
                 record.hosts.clear();
                 // A command that has ended waits for nothing.
                 let over = |question: &Question| outcome.is_success() || question.is_prompt();
@@ -313,7 +309,7 @@ impl State {
                 self.questions.push(question.clone());
             }
             Event::QuestionAnswered { id, answer, .. } => {
-                self.idle = false;
+                (self.idle, self.stopped) = (false, None);
                 self.questions.retain(|question| question.id != *id);
                 self.answered.insert(id.clone(), answer.clone());
             }
@@ -325,8 +321,10 @@ impl State {
 
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
         match decision {
-            Decision::Run { .. } | Decision::Retry { .. } | Decision::Confirm { .. } | Decision::Accept { .. } => self.idle = false,
-            Decision::Stop { .. } => self.idle = self.running().is_none(),
+            Decision::Run { .. } | Decision::Retry { .. } | Decision::Confirm { .. } | Decision::Accept { .. } => {
+                (self.idle, self.stopped) = (false, None);
+            }
+            Decision::Stop { .. } => (self.idle, self.stopped) = (self.at_work().is_none(), Some(by.to_owned())),
             Decision::Skip { .. } | Decision::Shell { .. } => {}
         }
         match decision {
@@ -352,6 +350,10 @@ impl State {
                 self.skips.insert(phase.clone(), Skip { by: by.to_owned(), reason: reason.clone(), at });
                 self.gates.remove(phase);
                 self.questions.retain(|question| question.step.phase != *phase);
+                // What only waited for its answer is over.
+                for (_, record) in self.steps.iter_mut().filter(|(step, record)| step.phase == *phase && record.is_running()) {
+                    record.outcome = Some(Outcome::Stopped { by: by.to_owned() });
+                }
             }
             Decision::Confirm { step, destroys } => {
                 self.steps.entry(step.clone()).or_default().confirmed = Some(destroys.clone());
@@ -396,7 +398,7 @@ impl State {
             return PhaseState::Failed;
         }
         let (mut begun, mut warned, mut missing, mut stale) = (false, false, false, false);
-        for ((_, record), step) in self.steps_of(phase).zip(&phase.steps) {
+        for ((reference, record), step) in self.steps_of(phase).zip(&phase.steps) {
             let Some(record) = record.filter(|record| record.attempts > 0) else {
                 // A step that runs on retry only does not hold a phase open.
                 missing |= !step.on_retry;
@@ -404,6 +406,7 @@ impl State {
             };
             begun = true;
             match &record.outcome {
+                None if self.stopped.is_some() && self.asks(&reference) => return PhaseState::Stopped,
                 None => return PhaseState::Running,
                 Some(Outcome::Failed(_)) => return PhaseState::Failed,
                 Some(Outcome::Interrupted { .. }) => return PhaseState::Interrupted,
@@ -444,6 +447,9 @@ impl State {
         if self.phase_state(phase) == PhaseState::Stale {
             return self.stale_reason(phase);
         }
+        if let Some(by) = self.stopped.as_ref().filter(|_| self.steps_of(phase).any(|(step, _)| self.asks(&step))) {
+            return format!("stopped by {by} at its question");
+        }
         let reasons = self.steps_of(phase).filter_map(|(_, record)| record?.outcome.as_ref().map(Outcome::reason));
         reasons.filter(|reason| !reason.is_empty()).last().unwrap_or_default()
     }
@@ -464,8 +470,12 @@ impl State {
     /// The step for which a process is at work: the running one, unless the run itself asks something for it.
     #[must_use]
     pub fn at_work(&self) -> Option<(&StepRef, &StepRecord)> {
-        let asks = |step: &StepRef| self.questions.iter().any(|question| question.step == *step && !question.is_prompt());
-        self.running().filter(|(step, _)| !asks(step))
+        self.running().filter(|(step, _)| !self.asks(step))
+    }
+
+    /// Whether the run itself asks something for a step, not a process at its terminal.
+    fn asks(&self, step: &StepRef) -> bool {
+        self.questions.iter().any(|question| question.step == *step && !question.is_prompt())
     }
 
     /// Whether every phase is done, warned or skipped.
@@ -478,15 +488,17 @@ impl State {
     #[must_use]
     pub fn summary(&self) -> &'static str {
         let any = |wanted: PhaseState| self.plan.phases.iter().any(|phase| self.phase_state(phase) == wanted);
+        let stopped = self.stopped.is_some() && self.at_work().is_none();
         if !self.questions.is_empty() {
-            "waiting"
+            // Its question stays open; but nobody is waited for, and it goes on only when somebody says so.
+            if stopped { "stopped" } else { "waiting" }
         } else if self.running().is_some() || (self.engine.is_some() && !self.idle) {
             "running"
         } else if self.is_complete() {
             "done"
         } else if any(PhaseState::Failed) || any(PhaseState::Interrupted) {
             "failed"
-        } else if self.stopped == Some(StopReason::Stopped) || any(PhaseState::Stopped) {
+        } else if stopped || any(PhaseState::Stopped) {
             "stopped"
         } else {
             "idle"

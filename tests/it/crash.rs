@@ -141,7 +141,8 @@ fn stopped(stage: &Stage, hold: &mut Hold, runner: i32, step: i32) {
     assert!(!is_alive(runner) && !is_alive(step), "what was started is gone");
     assert!(!is_locked(&stage.site().join("runner.lock")) && !is_locked(&stage.site().join("site.lock")));
     assert!(matches!(outcomes(stage).as_slice(), [Outcome::Stopped { by }] if !by.is_empty()));
-    assert_eq!(stage.state().stopped, Some(StopReason::Stopped));
+    let last = stage.events().pop().unwrap().event;
+    assert!(matches!(last, Event::EngineStopped { reason: StopReason::Stopped }), "{last:?}");
     assert_eq!(stage.status()["state"], "stopped");
     hold.release();
     finish(stage);

@@ -162,6 +162,13 @@ fn another_engine_takes_over_from_a_living_one_when_told_to() {
     assert!(events.iter().any(|event| matches!(&event.event, Event::HandedOver { by } if !by.is_empty())));
     assert_eq!(stage.status()["state"], "waiting");
     assert_eq!(stage.status()["engine"]["working"], false, "it waits for the answer");
+    // Stopped there, it does not wait for anybody; the question stays, and who answers it goes on.
+    let stopped = stage.run(&["stop"]).expect(0);
+    assert!(stopped.out.contains("the question stays open"), "{}", stopped.out);
+    let status = stage.status();
+    assert_eq!((status["state"].as_str(), status["questions"].as_array().unwrap().len()), (Some("stopped"), 1), "{status}");
+    assert!(stage.phases().contains(&"rancher-import=stopped".to_owned()), "{status}");
+    stage.run(&["attach"]).expect(130);
 }
 
 #[test]

@@ -392,7 +392,7 @@ fn a_stop_is_graceful_and_the_run_goes_on_from_there() {
     bench.command(Command::Stop { now: false });
     bench.end(Outcome::Done);
     assert_eq!((bench.phases().as_str(), bench.halted), ("done pending pending", Some(StopReason::Stopped)));
-    assert_eq!(bench.executed.len(), 1);
+    assert_eq!((bench.executed.len(), bench.state.summary()), (1, "stopped"));
 }
 
 #[test]
@@ -401,8 +401,28 @@ fn a_stop_while_nobody_has_answered_leaves_the_question() {
     bench.run();
     bench.command(Command::Stop { now: false });
     assert_eq!(bench.halted, Some(StopReason::Stopped));
+    // Nobody is waited for: it was stopped, also for an engine that only looks in.
+    bench.restart();
+    let stands = |bench: &Bench| (bench.state.summary(), bench.phase("ask"), bench.state.questions.len());
+    assert_eq!(stands(&bench), ("stopped", PhaseState::Stopped, 1));
+    assert!(bench.state.phase_reason(&bench.state.plan.phases[0]).contains(OPERATOR));
     bench.answer("yes");
     assert_eq!(bench.phases(), "done");
+    // Asked to go on, it waits again.
+    let mut bench = Bench::new(plan(vec![phase("ask", &[], vec![confirmation("ready", None)])]));
+    bench.run();
+    bench.command(Command::Stop { now: false });
+    bench.run();
+    assert_eq!(stands(&bench), ("waiting", PhaseState::Running, 1));
+    assert_eq!(bench.question().id, "ask/ready#2");
+}
+
+#[test]
+fn a_phase_that_is_skipped_at_its_question_has_nothing_at_work() {
+    let mut bench = Bench::new(plan(vec![phase("ask", &[], vec![confirmation("ready", None)]), phase("two", &[], vec![step("a")])]));
+    bench.run();
+    bench.skip("ask", "later");
+    assert_eq!((bench.phases().as_str(), bench.state.running(), bench.state.questions.len()), ("skipped done", None, 0));
 }
 
 #[test]
