@@ -101,7 +101,11 @@ mod tests {
     fn what_is_closed_or_taken_over_ends_whoever_watches() {
         let (since, patience) = (Instant::now(), Duration::from_secs(1800));
         let mut done = Mood { halted: Some(StopReason::Idle), ..Mood::default() };
-        assert_eq!(done.over(false, true, 0, since, patience), Over::At(since + FIRST), "the last step ended before anybody has reached it");
+        assert_eq!(
+            done.over(false, true, 0, since, patience),
+            Over::At(since + FIRST),
+            "the last step ended before anybody has reached it"
+        );
         done.asked = true;
         assert_eq!(done.over(false, true, 3, since, patience), Over::Now);
         let taken = Mood { handed_over: true, ..Mood::default() };

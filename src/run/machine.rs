@@ -448,6 +448,10 @@ impl Machine {
         // Cut off before the operator asked to go on: the decision table says how.
         let goes_on = adopted == Adopted::Wanted && matches!(outcome, Outcome::Interrupted { .. }) && self.queue.contains(&step.phase);
         let mut effects = vec![record(Event::StepFinished { step: step.clone(), attempt, outcome, took_ms, log_bytes })];
+        if success && adopted == Adopted::Alone {
+            // It was taken up, and nobody has asked for what comes after it.
+            self.queue.clear();
+        }
         if success || (goes_on && self.stopping.is_none()) {
             return effects;
         }

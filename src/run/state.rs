@@ -167,8 +167,8 @@ pub struct State {
     pub boot: String,
     /// Whether the last engine let go so that another takes the run.
     pub handed_over: bool,
-    /// Who stopped it; none: nobody, or somebody has asked it to go on since.
-    pub stopped: Option<String>,
+    /// Whether the operator stopped it, and nobody has asked it to go on since.
+    pub stopped: bool,
     /// Whether the run was closed.
     pub closed: bool,
 }
@@ -211,7 +211,7 @@ impl State {
             idle: false,
             handed_over: false,
             boot: String::new(),
-            stopped: None,
+            stopped: false,
             closed: false,
         }
     }
@@ -276,7 +276,7 @@ impl State {
                 }
             }
             Event::StepStarted { step, attempt, digest, hosts } => {
-                (self.idle, self.stopped) = (false, None);
+                (self.idle, self.stopped) = (false, false);
                 self.skips.remove(&step.phase);
                 let reads = self.plan.phase(step.phase.as_str()).map(PlanPhase::answers).unwrap_or_default();
                 let record = self.steps.entry(step.clone()).or_default();
@@ -297,7 +297,7 @@ impl State {
                 record.outcome = Some(outcome.clone());
                 record.took_ms += took_ms;
                 record.confirmed = None;
-                self.idle = !outcome.is_success() || self.stopped.is_some();
+                self.idle = !outcome.is_success() || self.stopped;
                 record.hosts.clear();
                 // A command that has ended waits for nothing.
                 let over = |question: &Question| outcome.is_success() || question.is_prompt();
@@ -309,7 +309,7 @@ impl State {
                 self.questions.push(question.clone());
             }
             Event::QuestionAnswered { id, answer, .. } => {
-                (self.idle, self.stopped) = (false, None);
+                (self.idle, self.stopped) = (false, false);
                 self.questions.retain(|question| question.id != *id);
                 self.answered.insert(id.clone(), answer.clone());
             }
@@ -322,9 +322,14 @@ impl State {
     fn decide(&mut self, decision: &Decision, by: &str, at: Timestamp) {
         match decision {
             Decision::Run { .. } | Decision::Retry { .. } | Decision::Confirm { .. } | Decision::Accept { .. } => {
-                (self.idle, self.stopped) = (false, None);
+                (self.idle, self.stopped) = (false, false);
             }
-            Decision::Stop { .. } => (self.idle, self.stopped) = (self.at_work().is_none(), Some(by.to_owned())),
+            Decision::Stop { .. } => {
+                (self.idle, self.stopped) = (self.at_work().is_none(), true);
+                let asked: Vec<StepRef> =
+                    self.questions.iter().filter(|question| !question.is_prompt()).map(|question| question.step.clone()).collect();
+                self.leave_unanswered(by, |step| asked.contains(step));
+            }
             Decision::Skip { .. } | Decision::Shell { .. } => {}
         }
         match decision {
@@ -350,10 +355,7 @@ impl State {
                 self.skips.insert(phase.clone(), Skip { by: by.to_owned(), reason: reason.clone(), at });
                 self.gates.remove(phase);
                 self.questions.retain(|question| question.step.phase != *phase);
-                // What only waited for its answer is over.
-                for (_, record) in self.steps.iter_mut().filter(|(step, record)| step.phase == *phase && record.is_running()) {
-                    record.outcome = Some(Outcome::Stopped { by: by.to_owned() });
-                }
+                self.leave_unanswered(by, |step| step.phase == *phase);
             }
             Decision::Confirm { step, destroys } => {
                 self.steps.entry(step.clone()).or_default().confirmed = Some(destroys.clone());
@@ -365,6 +367,13 @@ impl State {
                 }
             }
             Decision::Stop { .. } | Decision::Shell { .. } => {}
+        }
+    }
+
+    /// Steps that are at work only in that they wait for an answer of the operator do so no more.
+    fn leave_unanswered(&mut self, by: &str, which: impl Fn(&StepRef) -> bool) {
+        for (_, record) in self.steps.iter_mut().filter(|(step, record)| record.is_running() && which(step)) {
+            record.outcome = Some(Outcome::Stopped { by: by.to_owned() });
         }
     }
 
@@ -398,7 +407,7 @@ impl State {
             return PhaseState::Failed;
         }
         let (mut begun, mut warned, mut missing, mut stale) = (false, false, false, false);
-        for ((reference, record), step) in self.steps_of(phase).zip(&phase.steps) {
+        for ((_, record), step) in self.steps_of(phase).zip(&phase.steps) {
             let Some(record) = record.filter(|record| record.attempts > 0) else {
                 // A step that runs on retry only does not hold a phase open.
                 missing |= !step.on_retry;
@@ -406,7 +415,6 @@ impl State {
             };
             begun = true;
             match &record.outcome {
-                None if self.stopped.is_some() && self.asks(&reference) => return PhaseState::Stopped,
                 None => return PhaseState::Running,
                 Some(Outcome::Failed(_)) => return PhaseState::Failed,
                 Some(Outcome::Interrupted { .. }) => return PhaseState::Interrupted,
@@ -447,9 +455,6 @@ impl State {
         if self.phase_state(phase) == PhaseState::Stale {
             return self.stale_reason(phase);
         }
-        if let Some(by) = self.stopped.as_ref().filter(|_| self.steps_of(phase).any(|(step, _)| self.asks(&step))) {
-            return format!("stopped by {by} at its question");
-        }
         let reasons = self.steps_of(phase).filter_map(|(_, record)| record?.outcome.as_ref().map(Outcome::reason));
         reasons.filter(|reason| !reason.is_empty()).last().unwrap_or_default()
     }
@@ -470,12 +475,8 @@ impl State {
     /// The step for which a process is at work: the running one, unless the run itself asks something for it.
     #[must_use]
     pub fn at_work(&self) -> Option<(&StepRef, &StepRecord)> {
-        self.running().filter(|(step, _)| !self.asks(step))
-    }
-
-    /// Whether the run itself asks something for a step, not a process at its terminal.
-    fn asks(&self, step: &StepRef) -> bool {
-        self.questions.iter().any(|question| question.step == *step && !question.is_prompt())
+        let asks = |step: &StepRef| self.questions.iter().any(|question| question.step == *step && !question.is_prompt());
+        self.running().filter(|(step, _)| !asks(step))
     }
 
     /// Whether every phase is done, warned or skipped.
@@ -488,7 +489,7 @@ impl State {
     #[must_use]
     pub fn summary(&self) -> &'static str {
         let any = |wanted: PhaseState| self.plan.phases.iter().any(|phase| self.phase_state(phase) == wanted);
-        let stopped = self.stopped.is_some() && self.at_work().is_none();
+        let stopped = self.stopped && self.at_work().is_none();
         if !self.questions.is_empty() {
             // Its question stays open; but nobody is waited for, and it goes on only when somebody says so.
             if stopped { "stopped" } else { "waiting" }

@@ -150,7 +150,11 @@ fn press(model: &mut Model, then: Then) -> Vec<Command> {
         Then::SaveAndLeave => form::save(model, Next::Leave),
         Then::Leave => leave(model),
         Then::Stop { now } => {
-            model.say(if now { "Killing the step that runs" } else { "Asked the step that runs to end; x again offers to kill it" });
+            model.say(match (run_keys::only_asks(model), now) {
+                (true, _) => "Stopped; the question stays open",
+                (false, true) => "Killing the step that runs",
+                (false, false) => "Asked the step that runs to end; x again offers to kill it",
+            });
             vec![Command::Engine(Box::new(machine::Command::Stop { now }))]
         }
         Then::RemoveMachine(machine) => {

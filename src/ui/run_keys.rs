@@ -293,9 +293,23 @@ fn ask_to_skip(model: &mut Model, phase: &PlanPhase) {
     model.popups.push(Popup::entry(&format!("Skip \"{}\"", phase.title), text, "", EntryFor::Skip(phase.id.clone())));
 }
 
+/// Whether nothing holds the run but a question.
+pub fn only_asks(model: &Model) -> bool {
+    let state = model.run.as_ref().and_then(|run| run.state.as_ref());
+    state.is_some_and(|state| state.at_work().is_none() && !state.questions.is_empty())
+}
+
 fn ask_to_stop(model: &mut Model) {
     if !model.run_is_busy() {
         model.say("Nothing is running");
+        return;
+    }
+    if only_asks(model) {
+        model.popups.push(Popup::confirm(
+            "Stop the run?",
+            "Nothing runs: the run waits for your answer. Stopped, it waits for nobody. The question stays open, and the run can go on later.",
+            &[("Let it wait", None, Then::Close), ("Stop", Some('y'), Then::Stop { now: false })],
+        ));
         return;
     }
     model.popups.push(Popup::confirm(

@@ -494,6 +494,29 @@ fn a_runner_that_outlived_its_engine_is_adopted_and_never_started_twice() {
 }
 
 #[test]
+fn an_adopted_step_that_ends_before_anybody_asks_starts_nothing() {
+    let mut bench = Bench::new(plan(vec![phase("one", &[], vec![step("a"), step("b")]), phase("two", &["one"], vec![step("a")])]));
+    bench.holding = true;
+    bench.run();
+    bench.restart();
+    bench.holding = false;
+    adopt(&mut bench);
+    adopted_ends(&mut bench, Outcome::Done);
+    assert_eq!((bench.ran().as_str(), bench.halted), ("one/a#1", Some(StopReason::Idle)));
+    // Whoever started the engine for a run says so a moment later, and is not told that something runs already.
+    bench.run();
+    assert_eq!((bench.ran().as_str(), bench.rejected.len()), ("one/a#1 one/b#1 two/a#1", 0));
+    // It was the last: the run is closed all the same.
+    let mut bench = Bench::new(plan(vec![phase("one", &[], vec![step("a")])]));
+    bench.holding = true;
+    bench.run();
+    bench.restart();
+    adopt(&mut bench);
+    adopted_ends(&mut bench, Outcome::Done);
+    assert!(bench.state.closed && bench.state.is_complete());
+}
+
+#[test]
 fn an_adopted_step_that_fails_stops_the_line() {
     let mut bench = orphaned();
     adopt(&mut bench);

@@ -1,6 +1,7 @@
 //! Keys as an operator presses them, and what they lead to.
 
 use mosip_setup::engine::client::Update;
+use mosip_setup::run::event::{Decision, Event, StopReason};
 use mosip_setup::run::machine;
 use mosip_setup::run::question::Answer;
 use mosip_setup::ui::app::{self, Model, Msg, Next, Screen};
@@ -345,6 +346,27 @@ fn stopping_is_graceful_and_killing_takes_another_key() {
     assert_eq!(engine(&commands), Some(&machine::Command::Stop { now: false }));
     let commands = story.press("x K");
     assert_eq!(engine(&commands), Some(&machine::Command::Stop { now: true }));
+}
+
+#[test]
+fn a_run_that_waits_for_an_answer_is_stopped_without_talk_of_a_step() {
+    let mut story = Story::begin(100, 30);
+    story.go_to_cluster();
+    story.ask();
+    story.press("Esc x");
+    let shown = text(&story.model);
+    assert!(shown.contains("the run waits for your answer") && !shown.contains("Kill"), "{shown}");
+    assert_eq!(engine(&story.press("y")), Some(&machine::Command::Stop { now: false }));
+    assert!(text(&story.model).contains("the question stays open"), "{}", text(&story.model));
+    story.event(Event::OperatorDecided { decision: Decision::Stop { now: false }, by: "asha".into() });
+    story.update(Update::Halted(StopReason::Stopped));
+    let shown = text(&story.model);
+    assert!(shown.contains("Stopped") && shown.contains("stopped by asha") && !shown.contains("Waits for your answer"), "{shown}");
+    // It can still be answered, and the phase can be asked again.
+    story.press("Enter");
+    assert!(matches!(story.model.popups.last(), Some(Popup::Question(_))), "{}", text(&story.model));
+    story.press("Esc");
+    assert!(matches!(engine(&story.press("r")), Some(machine::Command::Retry { .. })), "{}", text(&story.model));
 }
 
 #[test]
