@@ -161,10 +161,10 @@ pub async fn run(args: &RunArgs, common: &Common) -> Outcome {
     let setup = common.setup()?;
     let Prepared { project, plan, secrets } = prepare(common, &setup)?;
     let selection = Selection { only: args.only.clone(), from: args.from.clone(), to: args.to.clone() };
-    check_selection(&setup, &project, &plan, &selection, args)?;
+    let (state, phases) = check_selection(&setup, &project, &plan, &selection, args)?;
     super::retry::review_stale(common, &setup, &project, &plan, args.new)?;
     if !args.yes {
-        review(common, &plan)?;
+        review(common, &state, &phases)?;
     }
     warn_of_logout(args.foreground);
     if let Some(trouble) = setup.catalogue_trouble(&project) {
@@ -197,8 +197,14 @@ fn warn_of_logout(foreground: bool) {
     }
 }
 
-/// Refuses before anything runs what cannot run.
-fn check_selection(setup: &Setup, project: &Project, plan: &Plan, selection: &Selection, args: &RunArgs) -> Result<(), Failure> {
+/// Refuses before anything runs what cannot run; gives how the run stands, and the phases that would run.
+fn check_selection(
+    setup: &Setup,
+    project: &Project,
+    plan: &Plan,
+    selection: &Selection,
+    args: &RunArgs,
+) -> Result<(State, Vec<PhaseId>), Failure> {
     let known: BTreeSet<&PhaseId> = plan.phases.iter().map(|phase| &phase.id).collect();
     for phase in args.skip.iter().map(|(phase, _)| phase) {
         if !known.contains(phase) {
@@ -213,7 +219,9 @@ fn check_selection(setup: &Setup, project: &Project, plan: &Plan, selection: &Se
         Some(found) => State { plan: plan.clone(), ..found.state },
         None => State::new(plan.clone()),
     };
-    selected(&state, selection).map(|_| ()).map_err(Failure::usage)
+    let mut phases = selected(&state, selection).map_err(Failure::usage)?;
+    phases.retain(|phase| args.skip.iter().all(|(skipped, _)| skipped != phase));
+    Ok((state, phases))
 }
 
 /// The names of a plan's phases, for messages.
@@ -222,15 +230,21 @@ pub fn phase_names(plan: &Plan) -> String {
     plan.phases.iter().map(|phase| phase.id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn review(common: &Common, plan: &Plan) -> Result<(), Failure> {
+fn review(common: &Common, state: &State, phases: &[PhaseId]) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() || common.json {
         return Err(Failure::usage("review the plan with 'mosip-setup plan --diff', then run with --yes"));
     }
-    for phase in &plan.phases {
+    for phase in phases.iter().filter_map(|phase| state.plan.phase(phase.as_str())) {
         let minutes = phase.expect_minutes.map(|(from, to)| format!(", {from} to {to} min")).unwrap_or_default();
         print(&format!("  {:<16} {}{minutes}\n", phase.id, phase.title))?;
     }
-    match ask("Nothing has been touched so far. Start? Type yes:").as_deref().map(str::trim) {
+    let settled = state.plan.phases.iter().filter(|phase| state.phase_state(phase).is_settled()).count();
+    let words = if state.begun().next().is_none() {
+        "Nothing has been touched so far. Start? Type yes:".to_owned()
+    } else {
+        format!("{settled} of {} phases are settled. Go on with these? Type yes:", state.plan.phases.len())
+    };
+    match ask(&words).as_deref().map(str::trim) {
         Some("yes") => Ok(()),
         _ => Err(Failure { exit: Exit::Stopped, message: "not started".into(), problems: Vec::new() }),
     }

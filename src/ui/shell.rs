@@ -91,6 +91,8 @@ pub async fn run(mut desk: Box<dyn Desk>, options: UiOptions) -> color_eyre::Res
                     drop(keys);
                     guard.suspend();
                     let outcome = tokio::task::block_in_place(|| lend(&mut *desk, &command));
+                    // What woke up the reader of before is still there where that was at rest, and would hide a key that comes with it.
+                    drop(crossterm::event::poll(Duration::ZERO));
                     guard.resume()?;
                     keys = EventStream::new();
                     // What was typed there to interrupt it was not meant for this program.

@@ -338,3 +338,18 @@ fn a_question_at_a_terminal_is_left_by_ctrl_c_and_by_the_end_of_input() {
         assert_eq!(stage.status()["questions"][0]["id"], question.as_str(), "it stays open");
     }
 }
+
+#[test]
+fn going_on_at_a_terminal_names_what_would_run_and_nothing_else() {
+    let stage = Stage::new();
+    stage.rehearse(&["--fault", "playbook-fails-once"]).expect(1);
+    let state = stage.state_dir().display().to_string();
+    let mut terminal = Terminal::start(Terminal::command(&stage.place, PROGRAM, &["run", "--plain", "--state-dir", &state]), 120, 40);
+    let screen = terminal.until_shows("4 of 14 phases are settled. Go on with these? Type yes:");
+    let listed: Vec<&str> =
+        screen.lines().filter(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!((listed.len(), listed[0], listed[9]), (10, "wireguard", "verification"), "{screen}");
+    terminal.send("no<enter>");
+    assert_eq!(terminal.wait_exit().exit_code(), 130);
+    assert_eq!(stage.begun("wireguard/playbook"), 1);
+}
