@@ -144,16 +144,23 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
     let node = Node::ready();
     node.run(&["check", "--accept-host-keys"]).expect(0);
     for (step, victim) in PLACES {
-        let (mut engine, said) = spawn(&node);
-        if !strike(&node, &mut engine, step, victim) {
-            // The import address is wanted before.
-            let code = engine.wait().unwrap().code();
-            assert_eq!(code, Some(4), "before {step}: {}", end_of(&said));
-            finish_question(&node);
-            let said;
-            (engine, said) = spawn(&node);
-            assert!(strike(&node, &mut engine, step, victim), "{step} was not reached: {}", end_of(&said));
-        }
+        let mut tries = 0;
+        let mut engine = loop {
+            let (mut engine, said) = spawn(&node);
+            if strike(&node, &mut engine, step, victim) {
+                break engine;
+            }
+            let (code, said) = (engine.wait().unwrap().code(), end_of(&said));
+            tries += 1;
+            match code {
+                // The import address is wanted before.
+                Some(4) => finish_question(&node),
+                // A check could not tell while the machine was busy: whoever sees that runs again.
+                Some(3) if said.contains("in time") => {}
+                _ => panic!("before {step}, {code:?}: {said}"),
+            }
+            assert!(tries < 5, "{step} was not reached: {said}");
+        };
         engine.wait().unwrap();
         if step == "obs-terraform/apply" {
             // Somebody finishes it by hand, with the commands that the guides have; what still runs is waited for.
