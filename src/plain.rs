@@ -14,7 +14,7 @@ use crate::adapters::history;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
-use crate::install::plan::{Action, PlanStep};
+use crate::install::plan::PlanStep;
 use crate::run::diagnose::Confidence;
 use crate::run::event::{Decision, Event, Failure, Outcome, Progress, Recorded, StopReason};
 use crate::run::expect::History;
@@ -403,13 +403,13 @@ fn line(recorded: &Recorded, state: Option<&State>) -> Option<String> {
         Event::OperatorDecided { decision: Decision::Stop { now }, by } => {
             let running = state.and_then(State::running).and_then(|(step, _)| Some((step, state?.plan.step(step)?)));
             match running {
-                Some((_, planned)) if matches!(planned.action, Action::Ask { .. }) => {
-                    format!("stop     by {by}; nothing runs, and the question stays open")
-                }
                 Some((step, _)) if *now => format!("stop     {step} is killed, says {by}"),
                 Some((step, planned)) => {
                     let grace = seconds(planned.stop_grace_seconds() * 1000);
                     format!("stop     {step} is asked to end, says {by}; it is killed after {grace}, or now: mosip-setup stop --now")
+                }
+                None if state.is_some_and(|state| !state.questions.is_empty()) => {
+                    format!("stop     by {by}; nothing runs, and the question stays open")
                 }
                 None => format!("stop     by {by}"),
             }
