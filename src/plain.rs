@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::adapters::history;
+use crate::adapters::logs::plain::safe_line;
 use crate::engine::client::{Client, Update};
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
@@ -287,7 +288,7 @@ impl Waits {
     }
 }
 
-/// Copies what attempts print, each byte once.
+/// Copies what attempts print, each byte once: as a terminal would show it, with colours, and with nothing else that would act on one.
 #[derive(Default)]
 struct Logs {
     shown: BTreeMap<(StepRef, u32), u64>,
@@ -299,7 +300,7 @@ impl Logs {
         let Ok(mut file) = File::open(path) else { return Ok(()) };
         file.seek(SeekFrom::Start(*shown))?;
         // In pieces: what has come since may be a whole log.
-        let mut text = vec![0; 256 * 1024];
+        let (mut text, mut clean) = (vec![0; 256 * 1024], Vec::new());
         let mut kept = 0;
         loop {
             let length = file.read(&mut text[kept..])?;
@@ -313,7 +314,11 @@ impl Logs {
             *shown += end as u64;
             for line in text[..end].split_inclusive(|byte| *byte == b'\n') {
                 write!(out, "{}| ", step.phase)?;
-                out.write_all(line)?;
+                let (line, feed) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |line| (line, &b"\n"[..]));
+                clean.clear();
+                safe_line(line, &mut clean);
+                out.write_all(&clean)?;
+                out.write_all(feed)?;
             }
             text.copy_within(end..filled, 0);
             kept = filled - end;

@@ -22,8 +22,10 @@ pub const VERB: &str = "__acme-hook";
 
 /// How long the records are waited for.
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
-/// Between two looks.
-const EVERY: Duration = Duration::from_secs(10);
+/// Where the operator says otherwise: seconds between two looks, and seconds for which DNS is given time when it has all records.
+const SECONDS: &str = "MOSIP_SETUP_TXT_SECONDS";
+/// What holds where nobody says otherwise.
+const USUAL: (u64, u64) = (10, 30);
 /// For one look.
 const LOOK: Duration = Duration::from_secs(8);
 
@@ -38,6 +40,10 @@ pub struct Challenge {
     pub remaining: u32,
     /// The attempt's folder.
     pub attempt: PathBuf,
+    /// Between two looks.
+    pub every: Duration,
+    /// After the last look, so that every server of the zone has the records.
+    pub settle: Duration,
 }
 
 impl Challenge {
@@ -47,7 +53,10 @@ impl Challenge {
     /// It was not certbot, below an attempt of this program, that called.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> io::Result<Self> {
         let need = |name: &str| variable(name).ok_or_else(|| io::Error::other(format!("{name} is not set: this is for certbot to call")));
+        let (every, settle) = seconds(variable(SECONDS).as_deref())?;
         Ok(Self {
+            every: Duration::from_secs(every),
+            settle: Duration::from_secs(settle),
             domain: need("CERTBOT_DOMAIN")?.trim_start_matches("*.").to_owned(),
             value: need("CERTBOT_VALIDATION")?,
             remaining: need("CERTBOT_REMAINING_CHALLENGES")?.parse().unwrap_or(0),
@@ -58,6 +67,14 @@ impl Challenge {
     fn name(&self) -> String {
         format!("_acme-challenge.{}", self.domain)
     }
+}
+
+/// `EVERY,SETTLE`, each up to an hour.
+fn seconds(setting: Option<&str>) -> io::Result<(u64, u64)> {
+    let Some(setting) = setting else { return Ok(USUAL) };
+    let number = |text: &str| text.trim().parse::<u64>().ok().filter(|seconds| *seconds <= 3600);
+    let both = setting.split_once(',').and_then(|(every, settle)| Some((number(every).filter(|every| *every > 0)?, number(settle)?)));
+    both.ok_or_else(|| io::Error::other(format!("{SECONDS}: '{setting}' is not two numbers of seconds up to 3600, as 10,30")))
 }
 
 /// Takes in one challenge; the last one waits for DNS.
@@ -72,12 +89,12 @@ pub async fn run(challenge: &Challenge) -> io::Result<()> {
         return Ok(());
     }
     let wanted = wanted(&fs::read_to_string(&known)?);
-    let mut text =
-        String::from("\nMake these TXT records now, all of them at the same time. Leave each until the certificate is there.\n\n");
+    let mut text = "\nMake these TXT records now, all of them at the same time. Leave each until the certificate is there.\n\n".to_owned();
     for (name, value) in &wanted {
         text.push_str(&format!("    {name}.  TXT  \"{value}\"\n"));
     }
-    text.push_str("\nThe program looks every ten seconds and goes on by itself when DNS has them all.\n\n");
+    let every = challenge.every.as_secs();
+    text.push_str(&format!("\nThe program looks every {every} s and goes on by itself when DNS has them all.\n\n"));
     say(challenge, &text)?;
     let (begun, since) = (Instant::now(), Timestamp::now());
     let mut last = String::new();
@@ -93,8 +110,10 @@ pub async fn run(challenge: &Challenge) -> io::Result<()> {
         }
         missing.dedup();
         if missing.is_empty() {
-            return say(challenge, "DNS has all records. Waiting half a minute, so that every server of the zone has them.\n")
-                .map(|()| std::thread::sleep(Duration::from_secs(30)));
+            let settle = challenge.settle;
+            say(challenge, &format!("DNS has all records. Waiting {} s, so that every server of the zone has them.\n", settle.as_secs()))?;
+            tokio::time::sleep(settle).await;
+            return Ok(());
         }
         let seen = missing.join("; ");
         if seen != last {
@@ -110,7 +129,7 @@ pub async fn run(challenge: &Challenge) -> io::Result<()> {
         if begun.elapsed() > PATIENCE {
             return Err(io::Error::other(format!("DNS did not have the records within two hours: {seen}")));
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(challenge.every).await;
     }
 }
 
@@ -145,7 +164,17 @@ mod tests {
         };
         let challenge = Challenge::from_environment(variable).unwrap();
         assert_eq!((challenge.name().as_str(), challenge.remaining), ("_acme-challenge.a.b", 1));
+        assert_eq!((challenge.every.as_secs(), challenge.settle.as_secs()), USUAL);
         assert!(Challenge::from_environment(|_| None).is_err());
+    }
+
+    #[test]
+    fn how_often_it_looks_is_two_numbers() {
+        assert_eq!(seconds(None).unwrap(), USUAL);
+        assert_eq!(seconds(Some("1, 0")).unwrap(), (1, 0));
+        for wrong in ["", "5", "0,5", "a,5", "5,", "5,3601", "-1,5"] {
+            assert!(seconds(Some(wrong)).unwrap_err().to_string().contains("as 10,30"), "{wrong}");
+        }
     }
 
     #[test]

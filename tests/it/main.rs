@@ -30,6 +30,7 @@ mod harness;
 mod helm_guard;
 mod journal_format;
 mod kit;
+mod lab_certbot;
 mod lab_matrix;
 mod lab_nfs;
 mod lab_paths;

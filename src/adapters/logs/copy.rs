@@ -13,7 +13,7 @@ use super::times::{Times, column};
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As it stands in the log.
+    /// As it stands in the log, but for the carriage return that a terminal has before each line's end.
     Raw,
     /// With its colours, without what else would do something to a terminal.
     Safe,
@@ -57,7 +57,7 @@ impl Copying<'_> {
             }
             copied.next = block.end();
             if as_it_is {
-                out.write_all(block.lines)?;
+                raw(block.lines, out)?;
                 continue;
             }
             text.clear();
@@ -88,7 +88,7 @@ impl Copying<'_> {
             out.extend_from_slice(column(times.at(block.offset + begin as u64)).as_bytes());
         }
         match self.form {
-            Form::Raw => out.extend_from_slice(line),
+            Form::Raw => out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line)),
             Form::Safe => plain::safe_line(line, out),
             Form::Plain => plain::plain_line(line, out),
         }
@@ -108,6 +108,16 @@ impl Copying<'_> {
         }
         written
     }
+}
+
+/// Lines as they stand there, each without the carriage return at its end; most have none.
+fn raw(lines: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let mut rest = lines;
+    while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
+        out.write_all(&rest[..at])?;
+        rest = &rest[at + 1..];
+    }
+    out.write_all(rest)
 }
 
 #[cfg(test)]
@@ -133,6 +143,20 @@ mod tests {
         assert_eq!(copied(Some("^two$"), Form::Plain, false), ("two\n".into(), Copied { lines: 1, next: LOG.len() as u64 }));
         let (text, copied) = copied(None, Form::Plain, true);
         assert_eq!((text.as_str(), copied.next), ("one\ntwo\n", LOG.len() as u64 - 4), "a line is shown when it is finished");
+    }
+
+    #[test]
+    fn what_a_terminal_adds_to_a_line_s_end_is_not_passed_on() {
+        let raw = b"one\r\ntwo\n10%\r20%\r\n\r\nName : \r\nhalf\r";
+        let of = |wanted: Option<&str>| {
+            let wanted = wanted.map(|pattern| Wanted::from(Pattern::read(pattern).unwrap()));
+            let copying = Copying { wanted: wanted.as_ref(), times: None, form: Form::Raw };
+            let mut out = Vec::new();
+            copying.copy(&mut Cursor::new(raw), 0, false, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(of(None), "one\ntwo\n10%\r20%\n\nName : \nhalf\r");
+        assert_eq!(of(Some("o")), "one\ntwo\n");
     }
 
     #[test]
