@@ -35,6 +35,8 @@ const PAGES: &[&str] = &[
     "docs/preflight-coverage.md",
     "docs/preflight-v3.md",
     "docs/operators-guide-v3.md",
+    "docs/v3-pitfalls.md",
+    "docs/v3-prompts.md",
 ];
 
 fn page(name: &str) -> String {
@@ -482,4 +484,34 @@ fn keys(names: &str) -> String {
         }
     }
     text
+}
+
+/// What the page of pitfalls names as part of the V3 profiles is there.
+#[test]
+fn pitfalls_name_what_the_profiles_have() {
+    let profiles = ["v3-onprem", "v3-onprem-nodns"].map(|name| profiles::load(name).unwrap());
+    let known = |name: &str| {
+        profiles.iter().any(|profile| {
+            let steps = || profile.phases.iter().flat_map(|phase| phase.steps.iter().map(move |step| (phase.id.to_string(), step)));
+            profile.id == *name
+                || profile.check(name).is_some()
+                || profile.field(name).is_some()
+                || profile.phase(name).is_some()
+                || steps().any(|(phase, step)| step.id == *name || format!("{phase}/{}", step.id) == name)
+                || steps()
+                    .filter_map(|(_, step)| step.helm.as_ref())
+                    .any(|helm| helm.release.iter().any(|rule| rule.id.ends_with(&format!("/{name}"))))
+        })
+    };
+    let page = page("docs/v3-pitfalls.md");
+    let name = Regex::new(r"`([a-z0-9_-]+(?:[./][a-z0-9-]+)?)`").unwrap();
+    // Files of the scripts, and what the page says about itself.
+    let files = ["daemon.json", "delete.sh", "cluster.yml", "cluster.rkestate", "bitnamilegacy/postgresql", "phase/step", "check", "field"];
+    let named: Vec<&str> = name.captures_iter(&page).map(|found| found.get(1).unwrap().as_str()).collect();
+    let lost: Vec<&&str> = named.iter().filter(|name| !files.contains(*name) && !known(name)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert!(named.len() > 40, "{}", named.len());
+    // Each pitfall has its line, in order.
+    let numbers: Vec<usize> = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok()).collect();
+    assert_eq!(numbers, (1..=37).collect::<Vec<_>>());
 }

@@ -58,10 +58,15 @@ impl Node {
     fn ready() -> Self {
         let (fixtures, profiles) = (repository().join("tests/fixtures/v3"), repository().join("profiles"));
         let lab = Lab::with(&[], &[(fixtures.as_path(), "/srv/v3"), (profiles.as_path(), "/srv/profiles")]);
+        // Nothing of the sources is run; the files by which their layout is known must be there.
+        let profile = load("v3-onprem").unwrap();
+        let markers = |name: &str| profile.sources[name].markers.join(" ");
+        let (k8s, mosip) = (markers("k8s-infra"), markers("mosip-infra"));
         let script = format!(
             "set -e; sudo ln -sf /srv/v3/certbot /usr/local/bin/certbot; cp /srv/profiles/*.toml ~/; (umask 077; printf canary-of-the-lab >~/secret)\n\
-             for one in k8s-infra mosip-infra; do mkdir ~/$one.up; cd ~/$one.up; git init -q -b main\n\
-             git -c user.name=lab -c user.email=lab@example.org commit -q --allow-empty -m source; done\n\
+             source() {{ mkdir ~/$1.up; cd ~/$1.up; shift; for one; do mkdir -p $(dirname $one); echo >$one; done; git init -q -b main; git add -A\n\
+             git -c user.name=lab -c user.email=lab@example.org commit -q -m source; }}\n\
+             source k8s-infra {k8s}\nsource mosip-infra {mosip}\n\
              cat >~/variant.toml <<'END'\n{}END\ncat >~/site.toml <<'END'\n{}END\n",
             variant(),
             site()

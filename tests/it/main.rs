@@ -45,6 +45,7 @@ mod outputs;
 mod profile_guards;
 mod profile_guards_v3;
 mod profile_mutation;
+mod profile_mutation_v3;
 mod profile_scripts;
 mod prompt_classes;
 mod prompts;

@@ -5,16 +5,16 @@ use mosip_setup::adapters::profiles::load;
 use mosip_setup::install::check::{CheckKind, Level};
 use mosip_setup::install::profile::{EditSpec, FileOrigin, FileSpec, Profile, Step, StepKind, WriteSpec};
 
-type Promise = (&'static str, fn(&Profile) -> bool);
+pub type Promise = (&'static str, fn(&Profile) -> bool);
 
 const INVENTORIES: [&str; 2] = ["kit:ansible/wireguard/inventory/hosts.ini", "kit:ansible/infra_deployment/inventory/rancher.ini"];
 const MOSIP: &str = "kit:terraform/mosip_deployment/terraform.tfvars";
 
-fn steps(profile: &Profile) -> impl Iterator<Item = &Step> {
+pub fn steps(profile: &Profile) -> impl Iterator<Item = &Step> {
     profile.phases.iter().flat_map(|phase| &phase.steps)
 }
 
-fn file<'a>(profile: &'a Profile, target: &str) -> Option<&'a FileSpec> {
+pub fn file<'a>(profile: &'a Profile, target: &str) -> Option<&'a FileSpec> {
     profile.files.iter().find(|file| file.target == target)
 }
 
@@ -32,7 +32,7 @@ fn text<'a>(profile: &'a Profile, target: &str) -> &'a str {
     }
 }
 
-fn words(step: &Step) -> Vec<&str> {
+pub fn words(step: &Step) -> Vec<&str> {
     match &step.action {
         StepKind::Command(argv) => argv.iter().map(String::as_str).collect(),
         StepKind::Ansible(spec) => spec.arguments.iter().map(String::as_str).collect(),
@@ -48,13 +48,13 @@ fn seconds(profile: &Profile, field: &str) -> i64 {
     profile.field(field).and_then(|field| field.default.as_ref()?.as_integer()).unwrap_or(0)
 }
 
-fn step_of<'a>(profile: &'a Profile, name: &str) -> Option<&'a Step> {
+pub fn step_of<'a>(profile: &'a Profile, name: &str) -> Option<&'a Step> {
     let (phase, step) = name.split_once('/')?;
     profile.phase(phase)?.steps.iter().find(|candidate| candidate.id == *step)
 }
 
 /// Everything that writes files names them, and together they name all files of the profile.
-fn all_files_are_written(profile: &Profile) -> bool {
+pub fn all_files_are_written(profile: &Profile) -> bool {
     let written: Vec<&str> = steps(profile)
         .filter_map(|step| match &step.action {
             StepKind::Write(WriteSpec::Targets(targets)) => Some(targets.iter().map(String::as_str)),
@@ -62,7 +62,8 @@ fn all_files_are_written(profile: &Profile) -> bool {
         })
         .flatten()
         .collect();
-    profile.files.iter().all(|file| written.contains(&file.target.as_str()))
+    let all = steps(profile).any(|step| matches!(&step.action, StepKind::Write(WriteSpec::All(true))));
+    all || profile.files.iter().all(|file| written.contains(&file.target.as_str()))
 }
 
 fn restarts(profile: &Profile, name: &str, after: &str) -> bool {
@@ -79,7 +80,7 @@ fn token(profile: &Profile, target: &str, kubeconfig: &str) -> bool {
     })
 }
 
-fn guarded(profile: &Profile, check: &str, phases: &[&str], level: Level) -> bool {
+pub fn guarded(profile: &Profile, check: &str, phases: &[&str], level: Level) -> bool {
     profile
         .check(check)
         .is_some_and(|check| check.level >= level && phases.iter().all(|phase| check.guards.iter().any(|guard| guard == phase)))
@@ -275,18 +276,22 @@ const PROMISES: &[Promise] = &[
 
 #[test]
 fn the_shipped_profile_keeps_its_promises() {
-    let profile = load("turing-rke2").unwrap();
-    let broken: Vec<&str> = PROMISES.iter().filter(|(_, holds)| !holds(&profile)).map(|(name, _)| *name).collect();
-    assert_eq!(broken, [""; 0]);
+    kept(&load("turing-rke2").unwrap(), PROMISES);
 }
 
-fn step_mut<'a>(profile: &'a mut Profile, name: &str) -> &'a mut Step {
+#[track_caller]
+pub fn kept(profile: &Profile, promises: &[Promise]) {
+    let broken: Vec<&str> = promises.iter().filter(|(_, holds)| !holds(profile)).map(|(name, _)| *name).collect();
+    assert_eq!(broken, [""; 0], "{}", profile.id);
+}
+
+pub fn step_mut<'a>(profile: &'a mut Profile, name: &str) -> &'a mut Step {
     let (phase, step) = name.split_once('/').unwrap();
     let phase = profile.phases.iter_mut().find(|candidate| candidate.id == *phase).unwrap();
     phase.steps.iter_mut().find(|candidate| candidate.id == *step).unwrap()
 }
 
-fn file_mut<'a>(profile: &'a mut Profile, target: &str) -> &'a mut FileSpec {
+pub fn file_mut<'a>(profile: &'a mut Profile, target: &str) -> &'a mut FileSpec {
     profile.files.iter_mut().find(|file| file.target.ends_with(target)).unwrap()
 }
 
@@ -297,13 +302,13 @@ fn edit_mut<'a>(profile: &'a mut Profile, target: &str) -> &'a mut EditSpec {
     }
 }
 
-fn remove_step(profile: &mut Profile, name: &str) {
+pub fn remove_step(profile: &mut Profile, name: &str) {
     let (phase, step) = name.split_once('/').unwrap();
     let phase = profile.phases.iter_mut().find(|candidate| candidate.id == *phase).unwrap();
     phase.steps.retain(|candidate| candidate.id != *step);
 }
 
-fn remove_file(profile: &mut Profile, target: &str) {
+pub fn remove_file(profile: &mut Profile, target: &str) {
     profile.files.retain(|file| !file.target.ends_with(target));
 }
 
@@ -311,11 +316,11 @@ fn all_vars<'a>(profile: &'a mut Profile, target: &str) -> &'a mut toml::Table {
     edit_mut(profile, target).set.get_mut("all:vars").unwrap().as_table_mut().unwrap()
 }
 
-fn check_mut<'a>(profile: &'a mut Profile, name: &str) -> &'a mut mosip_setup::install::check::CheckSpec {
+pub fn check_mut<'a>(profile: &'a mut Profile, name: &str) -> &'a mut mosip_setup::install::check::CheckSpec {
     profile.checks.iter_mut().find(|check| check.id == *name).unwrap()
 }
 
-fn ansible_mut<'a>(profile: &'a mut Profile, name: &str) -> &'a mut mosip_setup::install::profile::AnsibleSpec {
+pub fn ansible_mut<'a>(profile: &'a mut Profile, name: &str) -> &'a mut mosip_setup::install::profile::AnsibleSpec {
     match &mut step_mut(profile, name).action {
         StepKind::Ansible(spec) => spec,
         other => panic!("{name}: {other:?}"),
@@ -330,7 +335,7 @@ fn set_field_default(profile: &mut Profile, field: &str, value: i64) {
     profile.fields.iter_mut().find(|candidate| candidate.id == *field).unwrap().default = Some(toml::Value::Integer(value));
 }
 
-type Mutation = (&'static str, fn(&mut Profile));
+pub type Mutation = (&'static str, fn(&mut Profile));
 
 /// What an inattentive hand may do to the profile, and the promise that it breaks.
 const MUTATIONS: &[Mutation] = &[
@@ -418,14 +423,19 @@ const MUTATIONS: &[Mutation] = &[
 
 #[test]
 fn a_profile_without_a_guard_breaks_a_promise() {
-    let shipped = load("turing-rke2").unwrap();
-    for (number, (name, change)) in MUTATIONS.iter().enumerate() {
-        let (_, holds) = PROMISES.iter().find(|(promise, _)| promise == name).unwrap_or_else(|| panic!("no promise is called {name}"));
+    broken_by(&load("turing-rke2").unwrap(), PROMISES, MUTATIONS);
+}
+
+/// Each change breaks the promise that it names, and each promise is broken by some change.
+#[track_caller]
+pub fn broken_by(shipped: &Profile, promises: &[Promise], mutations: &[Mutation]) {
+    for (number, (name, change)) in mutations.iter().enumerate() {
+        let (_, holds) = promises.iter().find(|(promise, _)| promise == name).unwrap_or_else(|| panic!("no promise is called {name}"));
         let mut profile = shipped.clone();
         change(&mut profile);
-        assert!(!holds(&profile), "change {number} goes unnoticed by: {name}");
+        assert!(!holds(&profile), "{}: change {number} goes unnoticed by: {name}", shipped.id);
     }
-    for (name, _) in PROMISES {
-        assert!(MUTATIONS.iter().any(|(promise, _)| promise == name), "nothing breaks: {name}");
+    for (name, _) in promises {
+        assert!(mutations.iter().any(|(promise, _)| promise == name), "nothing breaks: {name}");
     }
 }

@@ -8,6 +8,7 @@ use std::fs;
 
 use mosip_setup::install::profile::{Prompt, StepKind};
 
+use crate::support::repository;
 use crate::v3::Bench;
 
 /// What stands in scripts and cannot be asked in an installation of this profile, and why.
@@ -96,10 +97,14 @@ pub fn check(bench: &Bench) {
         }
     }
     // Each script's own questions, one by one, in its order.
-    let mut never = Vec::new();
+    let (mut never, mut counts) = (Vec::new(), BTreeMap::new());
     for (script, prompts) in &declared {
         let text = fs::read_to_string(bench.checkout(script)).unwrap_or_else(|error| panic!("{script}: {error}"));
-        for read in reads(&text) {
+        let found = reads(&text);
+        if !found.is_empty() {
+            counts.insert(script.replace("mosip-infra/deployment/v3/", ""), found.len());
+        }
+        for read in found {
             if !prompts.iter().any(|prompt| read.asks.contains(prompt.written())) {
                 never.push(read.asks);
             }
@@ -108,7 +113,10 @@ pub fn check(bench: &Bench) {
     let unexpected: Vec<&String> = never.iter().filter(|asks| !NEVER.iter().any(|(known, _)| asks.contains(known))).collect();
     assert!(unexpected.is_empty(), "questions that no step declares: {unexpected:?}");
     assert_eq!(never.len(), NEVER.len(), "{never:?}");
-    on_machines(bench, &mut rows);
+    for (script, number) in on_machines(bench, &mut rows) {
+        counts.insert(script, number);
+    }
+    assert_eq!(documented(), counts, "docs/v3-prompts.md");
     let table = table(&rows);
     if let Some(path) = std::env::var_os("MOSIP_SETUP_V3_TABLE") {
         fs::write(path, &table).unwrap();
@@ -131,13 +139,27 @@ pub fn script_of(argv: &[String], dir: Option<&str>) -> Option<String> {
     (shell == "bash").then(|| format!("{source}/{folder}/{name}"))
 }
 
-/// Scripts that run on machines: each question of theirs is declared by the step that runs them there.
-fn on_machines(bench: &Bench, rows: &mut Vec<Row>) {
+/// Script and number of questions, as the document has them.
+fn documented() -> BTreeMap<String, usize> {
+    let text = fs::read_to_string(repository().join("docs/v3-prompts.md")).unwrap();
+    let table = text.split("\n## ").next().unwrap();
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        Some((cells.next()?.trim_end_matches('`').to_owned(), cells.next()?.parse().ok()?))
+    };
+    table.lines().filter_map(row).collect()
+}
+
+/// Scripts that run on machines: each question of theirs is declared by the step that runs them there. How many each has.
+fn on_machines(bench: &Bench, rows: &mut Vec<Row>) -> Vec<(String, usize)> {
+    let mut counts = Vec::new();
     for script in ON_MACHINES {
         let steps = bench.profile.phases.iter().flat_map(|phase| &phase.steps);
         let asked: Vec<&Prompt> = steps.flat_map(|step| &step.prompts).filter(|prompt| prompt.script.as_deref() == Some(script)).collect();
         let text = fs::read_to_string(bench.checkout(&script.replace(':', "/"))).unwrap();
-        for read in reads(&text) {
+        let found = reads(&text);
+        counts.push((script.replace(':', "/"), found.len()));
+        for read in found {
             let prompt = asked.iter().find(|prompt| read.asks.contains(prompt.written()));
             let prompt = prompt.unwrap_or_else(|| panic!("{script}: nothing answers {:?}", read.asks));
             let received = format!("{} (typed on the machine)", bench.filled(&prompt.answer));
@@ -158,6 +180,13 @@ fn on_machines(bench: &Bench, rows: &mut Vec<Row>) {
         prompt: "internal_ip (vars_prompt)".to_owned(),
         received: format!("{gives} (given before it asks)"),
     });
+    counts.push((ports.to_owned(), 1));
+    counts
+}
+
+#[test]
+fn the_document_counts_all_questions() {
+    assert_eq!(documented().values().sum::<usize>(), 94);
 }
 
 fn table(rows: &[Row]) -> String {
