@@ -357,6 +357,8 @@ fn command(folder: Option<&Path>) -> Command {
     if let Some(folder) = folder {
         command.arg("-C").arg(folder);
     }
+    // Without a name for the first branch git gives advice, also where it clones what stands at no branch.
+    command.args(["-c", "init.defaultBranch=main"]);
     // A question for a password would hang where nobody sees it.
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null());
     for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {

@@ -135,6 +135,40 @@ fn modules_come_in_the_order_of_the_published_scripts() {
     }
 }
 
+/// Whether a clone has a path at a tag; none: it has no such tag.
+fn has(clone: &Path, tag: &str, path: &str) -> Option<bool> {
+    let git = |what: &str| Command::new("git").arg("-C").arg(clone).args(["cat-file", "-e", what]).output().unwrap().status.success();
+    git(&format!("{tag}^{{commit}}")).then(|| git(&format!("{tag}:{path}")))
+}
+
+#[test]
+fn other_versions_are_known_by_their_layout_and_this_one_is_not_refused() {
+    let Some(clones) = clones() else {
+        skip!("v3", "the clones of k8s-infra and mosip-infra are not given (--v3 K8S_INFRA MOSIP_INFRA)");
+    };
+    let profile = load("v3-onprem").unwrap();
+    // mosip-infra 1.2.0.1 has the same layout and scripts: there the commit alone differs, and is a warning.
+    for (source, clone, others) in [("k8s-infra", &clones[0], &["v1.2.0.1", "v1.2.1.2"][..]), ("mosip-infra", &clones[1], &["v1.2.1.0"])] {
+        let spec = &profile.sources[source];
+        let refused = |at: &str| {
+            let found =
+                spec.refuse.iter().filter(|refusal| has(clone, at, &refusal.path).unwrap_or_else(|| panic!("{source} has no {at}")));
+            found.map(|refusal| refusal.message.clone()).collect::<Vec<_>>()
+        };
+        for other in others {
+            let said = refused(other);
+            assert!(said.len() == 1 && said[0].contains("v1.2.0.2"), "{source} {other}: {said:?}");
+        }
+        assert_eq!(refused(&spec.commit), [""; 0], "{source}");
+        let missing: Vec<&String> = spec.markers.iter().filter(|marker| has(clone, &spec.commit, marker) != Some(true)).collect();
+        assert!(missing.is_empty(), "{source}: {missing:?}");
+        assert!(
+            spec.refuse.iter().all(|refusal| others.iter().any(|other| has(clone, other, &refusal.path) == Some(true))),
+            "{source}: a refusal that never holds"
+        );
+    }
+}
+
 /// The charts that a script installs, without those beside it.
 fn named_charts(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|line| line.starts_with("helm ") && line.contains(" install "));

@@ -21,19 +21,19 @@ pub(super) fn all(findings: &[Finding], plan: &Plan, out: &mut (dyn Write + Send
     let mut shown: Vec<&Finding> = findings.iter().filter(|finding| rank(finding) < 4).collect();
     shown.sort_by_key(|finding| rank(finding));
     // What is the same on ten machines is said once.
-    let mut groups: Vec<(&Finding, Vec<String>)> = Vec::new();
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in shown {
         let alike = |other: &Finding| {
             (other.verdict, &other.check, &other.observed, &other.ignored)
                 == (finding.verdict, &finding.check, &finding.observed, &finding.ignored)
         };
-        match groups.iter_mut().find(|(first, _)| alike(first)) {
-            Some((_, targets)) => targets.push(finding.target.to_string()),
-            None => groups.push((finding, vec![finding.target.to_string()])),
+        match groups.iter_mut().find(|group| group.first().is_some_and(|first| alike(first))) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
         }
     }
-    for (finding, targets) in groups {
-        block(finding, &targets, plan, out)?;
+    for group in groups {
+        block(&group, plan, out)?;
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Skipped) {
@@ -45,8 +45,28 @@ pub(super) fn all(findings: &[Finding], plan: &Plan, out: &mut (dyn Write + Send
     summary(findings, out)
 }
 
-/// One finding, on one or more targets.
-fn block(finding: &Finding, targets: &[String], plan: &Plan, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
+/// What several findings say, each part once: parts that name a target differ, those that do not are the same.
+fn together<'a>(parts: impl Iterator<Item = &'a str>, between: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for part in parts.filter(|part| !part.is_empty()) {
+        if !kept.contains(&part) {
+            kept.push(part);
+        }
+    }
+    kept.join(between)
+}
+
+/// The sentences of a text, without what stands between them.
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(". ").map(str::trim_end)
+}
+
+/// One finding, or several of one check that saw the same on different targets.
+fn block(group: &[&Finding], plan: &Plan, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
+    let Some(finding) = group.first() else { return Ok(()) };
+    let targets: Vec<String> = group.iter().map(|finding| finding.target.to_string()).collect();
+    let expected = together(group.iter().map(|finding| finding.expected.as_str()), "; ");
+    let remedy = together(group.iter().flat_map(|finding| sentences(&finding.remedy)), " ");
     writeln!(out, "{:8} {} on {}", finding.verdict, finding.check, targets.join(", "))?;
     let guards: Vec<&str> = finding.guards.iter().map(PhaseId::as_str).collect();
     let script = fix::for_finding(plan, finding).map(|fix| {
@@ -55,8 +75,8 @@ fn block(finding: &Finding, targets: &[String], plan: &Plan, out: &mut (dyn Writ
     });
     let lines = [
         ("seen", finding.observed.as_str()),
-        ("expected", finding.expected.as_str()),
-        ("to do", finding.remedy.as_str()),
+        ("expected", expected.as_str()),
+        ("to do", remedy.as_str()),
         ("fix", script.as_deref().unwrap_or_default()),
         ("guards", &guards.join(", ")),
         ("ignored", finding.ignored.as_deref().unwrap_or_default()),
@@ -77,7 +97,7 @@ pub(super) fn changes(changes: &[Change], plan: &Plan, out: &mut (dyn Write + Se
                 writeln!(out, "{:8} {} on {}{before}", now.verdict, now.check, now.target)?;
             }
             Verdict::Skipped => writeln!(out, "{:8} {} on {}: {}", now.verdict, now.check, now.target, now.observed)?,
-            _ => block(now, &[now.target.to_string()], plan, out)?,
+            _ => block(&[now], plan, out)?,
         }
     }
     Ok(())

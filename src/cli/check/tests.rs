@@ -72,6 +72,31 @@ async fn the_command_prints_failures_first_and_keeps_its_json() {
     assert_eq!((code.unwrap(), text.as_str()), (0, "1 pass, 0 warn, 0 fail, 0 skipped, 0 unknown: nothing stands in the way.\n"));
 }
 
+#[test]
+fn what_is_alike_is_said_once_and_what_differs_for_each() {
+    let plan = plan(machine_checks(), &["vm1"]);
+    let finding = |name: &str, address: &str| Finding {
+        check: "names".parse().unwrap(),
+        target: Target::Name(name.into()),
+        level: crate::install::check::Level::Fail,
+        verdict: crate::install::check::Verdict::Fail,
+        observed: "the name does not exist (NXDOMAIN)".into(),
+        expected: format!("leads to {address}"),
+        remedy: format!("Create the record: {name} A {address}. Ask the team that keeps the zone."),
+        guards: Vec::new(),
+        ignored: None,
+        cause: None,
+    };
+    let mut out = Vec::new();
+    lines::all(&[finding("a.b", "10.0.0.1"), finding("c.b", "10.0.0.2"), finding("d.b", "10.0.0.2")], &plan, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let wanted = "fail     names on name:a.b, name:c.b, name:d.b\n    seen      the name does not exist (NXDOMAIN)\n    \
+                  expected  leads to 10.0.0.1; leads to 10.0.0.2\n    \
+                  to do     Create the record: a.b A 10.0.0.1. Ask the team that keeps the zone. Create the record: c.b A 10.0.0.2. \
+                  Create the record: d.b A 10.0.0.2.\n";
+    assert!(text.starts_with(wanted), "{text}");
+}
+
 /// Machines with swap, which a script ends; counts the sessions.
 struct Swapping {
     facts: Recorded,
