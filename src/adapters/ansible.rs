@@ -24,7 +24,7 @@ pub struct Playbook {
     total: u64,
     tasks: u64,
     doing: String,
-    hosts: BTreeMap<String, Stand>,
+    hosts: Hosts,
     in_recap: bool,
     recap: BTreeMap<String, Recap>,
     failures: Vec<Failed>,
@@ -46,6 +46,32 @@ struct Stand {
     words: Cow<'static, str>,
     /// What of [`GOOD`] it has printed since it was last in trouble.
     told: [bool; GOOD.len()],
+}
+
+/// The hosts of the task under way, in the order in which they were met: that in which they come again, mostly.
+#[derive(Debug, Default)]
+struct Hosts {
+    all: Vec<(String, Stand)>,
+    /// Where the one is expected that comes next.
+    next: usize,
+}
+
+impl Hosts {
+    fn get(&mut self, host: &str) -> &mut Stand {
+        let is = |known: &(String, Stand)| known.0 == host;
+        let place = if self.all.get(self.next).is_some_and(is) { Some(self.next) } else { self.all.iter().position(is) };
+        let place = place.unwrap_or_else(|| {
+            self.all.push((host.to_owned(), Stand::default()));
+            self.all.len() - 1
+        });
+        self.next = if place + 1 < self.all.len() { place + 1 } else { 0 };
+        &mut self.all[place].1
+    }
+
+    fn clear(&mut self) {
+        self.all.clear();
+        self.next = 0;
+    }
 }
 
 /// How results begin that are in order.
@@ -196,11 +222,10 @@ impl Playbook {
         let host = if memchr::memchr(b' ', host.as_bytes()).is_some() { host.split(" -> ").next().unwrap_or(host) } else { host };
         if let Some((which, &(word, ended))) = GOOD.iter().enumerate().find(|(_, (word, _))| *word == status) {
             // Of the items of a loop, of which there may be many, the first one speaks, and the first that ends otherwise.
-            let stand = match self.hosts.get_mut(host) {
-                Some(stand) if stand.told[which] => return,
-                Some(stand) => stand,
-                None => self.hosts.entry(host.to_owned()).or_default(),
-            };
+            let stand = self.hosts.get(host);
+            if stand.told[which] {
+                return;
+            }
             (stand.words, stand.told[which], self.changed) = (Cow::Borrowed(word), true, true);
             self.seen.push(Detail::Host { task: self.number, host: host.to_owned(), status: ended, ignored: false });
             return;
@@ -210,7 +235,7 @@ impl Playbook {
             "fatal" | "failed" => {
                 let unreachable = rest.contains("UNREACHABLE!");
                 let (words, ended) = if unreachable { ("unreachable", Status::Unreachable) } else { ("failed", Status::Failed) };
-                if status == "fatal" || self.hosts.get(host).is_none_or(|stand| stand.words != words) {
+                if status == "fatal" || self.hosts.get(host).words != words {
                     self.seen.push(Detail::Host { task: self.number, host: host.to_owned(), status: ended, ignored: false });
                 }
                 self.printed.push(Printed { task: self.doing.clone(), host: host.to_owned(), begins: format!("{status}: [{host}") });
@@ -234,7 +259,7 @@ impl Playbook {
             }
             _ => return,
         };
-        self.hosts.insert(host.to_owned(), Stand { words, ..Stand::default() });
+        *self.hosts.get(host) = Stand { words, ..Stand::default() };
         self.changed = true;
     }
 
@@ -266,7 +291,7 @@ impl Playbook {
             total: self.total,
             unit: "tasks".into(),
             doing: if self.in_recap { "recap".into() } else { self.doing.clone() },
-            parts: self.hosts.iter().map(|(host, stand)| (host.clone(), stand.words.to_string())).collect(),
+            parts: self.hosts.all.iter().map(|(host, stand)| (host.clone(), stand.words.to_string())).collect(),
             ..Progress::default()
         })
     }

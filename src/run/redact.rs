@@ -52,6 +52,8 @@ enum After {
 pub struct Redactor {
     needles: Needles,
     known: usize,
+    /// Whether a known value reaches over the end of a line.
+    long: bool,
 }
 
 impl Redactor {
@@ -73,7 +75,8 @@ impl Redactor {
         patterns.dedup();
         let known = patterns.len();
         patterns.extend(MARKERS.iter().map(|(marker, _)| marker.as_bytes().to_vec()));
-        Ok(Self { needles: Needles::new(patterns, false)?, known })
+        let long = patterns.iter().any(|pattern| pattern.contains(&b'\n'));
+        Ok(Self { needles: Needles::new(patterns, false)?, known, long })
     }
 
     /// The same, and one value more.
@@ -251,13 +254,17 @@ impl<'a> Stream<'a> {
             return;
         };
         let (lines, rest) = bytes.split_at(last + 1);
-        if self.partial.is_empty() {
-            self.redactor.block(lines, &mut self.pem, out);
-        } else {
-            let mut whole = std::mem::take(&mut self.partial);
-            whole.extend_from_slice(lines);
-            self.redactor.block(&whole, &mut self.pem, out);
+        let mut whole_lines = lines;
+        if !self.partial.is_empty() {
+            // The line that has begun is put together, and the others with it only where a secret may reach over its end.
+            let first = if self.redactor.long { lines.len() } else { memchr::memchr(b'\n', lines).map_or(lines.len(), |end| end + 1) };
+            let (begun, others) = lines.split_at(first);
+            self.partial.extend_from_slice(begun);
+            self.redactor.block(&self.partial, &mut self.pem, out);
+            self.partial.clear();
+            whole_lines = others;
         }
+        self.redactor.block(whole_lines, &mut self.pem, out);
         self.partial.extend_from_slice(rest);
         self.relieve(out);
     }
@@ -338,6 +345,20 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(redactor.text(text), expected);
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_long_secret_are_removed_wherever_the_stream_is_cut() {
+        let redactor = Redactor::new(["first-line-of-it\nxy\nlast-line-of-it"]).unwrap();
+        let text = b"before\nfirst-line-of-it\nxy\nlast-line-of-it\nafter\n";
+        for cut in 0..=text.len() {
+            let (mut stream, mut out) = (Stream::new(&redactor), Vec::new());
+            stream.feed(&text[..cut], &mut out);
+            stream.feed(&text[cut..], &mut out);
+            stream.finish(&mut out);
+            let out = String::from_utf8(out).unwrap();
+            assert!(out.starts_with("before\n(secret)\n") && out.ends_with("\nafter\n") && !out.contains("line-of-it"), "cut at {cut}: {out}");
         }
     }
 
