@@ -9,6 +9,7 @@ use mosip_setup::adapters::profiles::load;
 use crate::lab::{HOSTS, INSTALLED, Lab, obstacle};
 use crate::stage::PATIENCE;
 use crate::support::{Done, repository, skip};
+use crate::v3_machines::variant;
 
 const MACHINES: [(&str, &str); 5] = [
     ("obs-node", "\"observation-node\", \"observation-server\""),
@@ -37,19 +38,6 @@ fn site() -> String {
     text
 }
 
-/// The profile with the phase of certificates alone, and the checks of what it brings.
-fn variant() -> String {
-    let profile = load("v3-onprem").unwrap();
-    let others = profile.checks.iter().filter(|check| !check.on_demand && !CHECKS.contains(&check.id.as_str()));
-    let checks: Vec<String> = others.map(|check| format!("\"check:{}\"", check.id)).collect();
-    let mut text =
-        format!("schema = 1\nid = \"variant\"\ntitle = \"Variant\"\nextends = \"v3-onprem\"\nremove = [{}]\n", checks.join(", "));
-    for phase in profile.phases.iter().filter(|phase| phase.id != *"certificates") {
-        text += &format!("[[phase]]\nid = \"{}\"\ntitle = \"none\"\n[[phase.step]]\nid = \"none\"\ncommand = [\"true\"]\n", phase.id);
-    }
-    text
-}
-
 struct Node {
     lab: Lab,
 }
@@ -68,7 +56,7 @@ impl Node {
              git -c user.name=lab -c user.email=lab@example.org commit -q -m source; }}\n\
              source k8s-infra {k8s}\nsource mosip-infra {mosip}\n\
              cat >~/variant.toml <<'END'\n{}END\ncat >~/site.toml <<'END'\n{}END\n",
-            variant(),
+            variant(&["certificates"], &CHECKS),
             site()
         );
         lab.sh(&script).expect(0);

@@ -45,14 +45,14 @@ fn site() -> String {
     text
 }
 
-/// The profile with nothing but those phases, and no preflight: it has tests of its own.
-fn variant() -> String {
+/// The profile with nothing but these phases, and of the preflight, which has tests of its own, with nothing but these checks.
+pub fn variant(phases: &[&str], checks: &[&str]) -> String {
     let profile = load("v3-onprem").unwrap();
-    let checks: Vec<String> =
-        profile.checks.iter().filter(|check| !check.on_demand).map(|check| format!("\"check:{}\"", check.id)).collect();
+    let others = profile.checks.iter().filter(|check| !check.on_demand && !checks.contains(&check.id.as_str()));
+    let others: Vec<String> = others.map(|check| format!("\"check:{}\"", check.id)).collect();
     let mut text =
-        format!("schema = 1\nid = \"variant\"\ntitle = \"Variant\"\nextends = \"v3-onprem\"\nremove = [{}]\n", checks.join(", "));
-    for phase in profile.phases.iter().filter(|phase| !PHASES.contains(&phase.id.as_str())) {
+        format!("schema = 1\nid = \"variant\"\ntitle = \"Variant\"\nextends = \"v3-onprem\"\nremove = [{}]\n", others.join(", "));
+    for phase in profile.phases.iter().filter(|phase| !phases.contains(&phase.id.as_str())) {
         text += &format!("[[phase]]\nid = \"{}\"\ntitle = \"none\"\n[[phase.step]]\nid = \"none\"\ncommand = [\"true\"]\n", phase.id);
     }
     text
@@ -80,7 +80,7 @@ impl Node {
         let script = format!(
             "set -e; umask 022; mkdir ~/up; sudo cp -a /srv/k8s-infra /srv/mosip-infra ~/up/; sudo chown -R ubuntu: ~/up; cp /srv/profiles/*.toml ~/\n\
              (umask 077; printf canary-of-the-lab >~/secret)\ncat >~/variant.toml <<'END'\n{}END\ncat >~/site.toml <<'END'\n{}END\n",
-            variant(),
+            variant(&PHASES, &[]),
             site()
         );
         node.lab.sh(&script).expect(0);
