@@ -358,7 +358,10 @@ mod tests {
             stream.feed(&text[cut..], &mut out);
             stream.finish(&mut out);
             let out = String::from_utf8(out).unwrap();
-            assert!(out.starts_with("before\n(secret)\n") && out.ends_with("\nafter\n") && !out.contains("line-of-it"), "cut at {cut}: {out}");
+            assert!(
+                out.starts_with("before\n(secret)\n") && out.ends_with("\nafter\n") && !out.contains("line-of-it"),
+                "cut at {cut}: {out}"
+            );
         }
     }
 
