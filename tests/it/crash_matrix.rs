@@ -4,15 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mosip_setup::engine::attempt::{Holder, is_locked, read_holder};
 use mosip_setup::install::plan::Action;
 use mosip_setup::run::event::{Event, Outcome};
 use mosip_setup::run::state::{PhaseState, fold};
-use rustix::process::{Pid, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::stage::{PATIENCE, Stage, read_journal, wait_for_lock};
 use crate::support::{files_below, repository, skip};
@@ -33,28 +36,86 @@ fn journal_of(stage: &Stage) -> Option<std::path::PathBuf> {
     runs.map(|entry| entry.unwrap().path().join("journal.jsonl")).max()
 }
 
+/// Wakes up when a journal grows or its engine's front end has ended. Looking again and again instead would take the processor from the engine.
+struct Alarm {
+    ended: OwnedFd,
+    grown: Option<OwnedFd>,
+}
+
+impl Alarm {
+    fn new(engine: &Child) -> Self {
+        Self { ended: pidfd_open(Pid::from_child(engine), PidfdFlags::empty()).unwrap(), grown: None }
+    }
+
+    /// From now on it hears of this journal, too.
+    fn watch(&mut self, journal: &Path) {
+        let grown = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&grown, journal, inotify::WatchFlags::MODIFY).unwrap();
+        self.grown = Some(grown);
+    }
+
+    /// Waits for news, `patience` at most; before there is a journal, and for what no file tells, only for a moment.
+    fn wait(&mut self, patience: Duration) {
+        let patience = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN)];
+        fds.extend(self.grown.as_ref().map(|grown| PollFd::new(grown, PollFlags::IN)));
+        rustix::event::poll(&mut fds, Some(&patience)).unwrap();
+        if let Some(grown) = &self.grown {
+            // What exactly has happened is read from the journal.
+            while rustix::io::read(grown, &mut [0; 4096]).is_ok_and(|count| count > 0) {}
+        }
+    }
+}
+
+/// A moment.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Waits until a journal has so many lines more that are no findings, or the engine has ended; says whether it has.
 fn wait_for_events(stage: &Stage, engine: &mut Child, from: usize, count: usize) -> bool {
     let deadline = Instant::now() + PATIENCE;
+    let mut alarm = Alarm::new(engine);
     let (mut file, mut text): (Option<File>, Vec<u8>) = (None, Vec::new());
     loop {
         if engine.try_wait().unwrap().is_some() {
             return true;
         }
-        if file.is_none() {
-            file = journal_of(stage).and_then(|path| File::open(path).ok());
+        if file.is_none()
+            && let Some(path) = journal_of(stage)
+        {
+            file = File::open(&path).ok();
+            if file.is_some() {
+                alarm.watch(&path);
+            }
         }
         if let Some(file) = &mut file {
             file.read_to_end(&mut text).unwrap();
         }
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let events = lines.skip(from).filter(|line| memchr::memmem::find(line, b"\"kind\":\"finding\"").is_none()).count();
-        if events >= count {
+        if counted(&text, from) >= count {
             return false;
         }
         assert!(Instant::now() < deadline, "the engine neither ends nor goes on");
-        std::thread::yield_now();
+        alarm.wait(if file.is_some() { Duration::from_millis(500) } else { MOMENT });
     }
+}
+
+/// Waits until somebody runs a step; false: it has ended before it was seen, or nothing goes on.
+fn wait_for_runner(stage: &Stage, engine: &mut Child, from: usize, count: usize) -> bool {
+    let lock = stage.site().join("runner.lock");
+    let mut alarm = Alarm::new(engine);
+    while !(is_locked(&lock) && read_holder::<Holder>(&lock).is_some()) {
+        let further = journal_of(stage).is_some_and(|path| counted(&fs::read(path).unwrap(), from) > count);
+        if further || engine.try_wait().unwrap().is_some() {
+            return false;
+        }
+        alarm.wait(MOMENT);
+    }
+    true
+}
+
+/// The events of a journal from a line on, without findings.
+fn counted(text: &[u8], from: usize) -> usize {
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.skip(from).filter(|line| memchr::memmem::find(line, b"\"kind\":\"finding\"").is_none()).count()
 }
 
 /// Kills whoever runs a step; says whether there was somebody.
@@ -91,6 +152,11 @@ fn live(stage: &Stage, after: usize, victim: Victim) {
     loop {
         if wait_for_events(stage, &mut engine, from, count) {
             return;
+        }
+        // Whoever runs the step is on its way: it dies as soon as it is there, in the middle of its work.
+        if victim != Victim::Engine && !wait_for_runner(stage, &mut engine, from, count) {
+            count += 1;
+            continue;
         }
         // The engine is a process of its own; what was started here only watches, says that it is gone, and ends.
         let killed = match victim {
@@ -130,6 +196,11 @@ fn end_state(stage: &Stage) -> (Vec<String>, BTreeMap<String, String>) {
     (stage.phases(), files)
 }
 
+/// Whether a step runs below a process of its own.
+fn has_process(action: &Action) -> bool {
+    matches!(action, Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. })
+}
+
 /// The end of a disturbed run: like an undisturbed one; and each step was carried out as often as its journal can explain.
 fn check(stage: &Stage, victim: Victim, undisturbed: &(Vec<String>, BTreeMap<String, String>), place: &str) {
     assert_eq!(end_state(stage), *undisturbed, "{place}");
@@ -150,7 +221,7 @@ fn check(stage: &Stage, victim: Victim, undisturbed: &(Vec<String>, BTreeMap<Str
             assert!(succeeded == wanted || succeeded == 1, "{place}: {reference} succeeded {succeeded} times");
             // Commands run in a process of their own, which only its own death cuts off.
             let action = &state.plan.step(&reference).unwrap().action;
-            if matches!(action, Action::Command { .. } | Action::Ansible { .. } | Action::Terraform { .. } | Action::Ssh { .. }) {
+            if has_process(action) {
                 let carried_out = |attempt: &Path| attempt.join("output.log").exists();
                 let folder = steps.join(reference.folder());
                 let begun =
@@ -216,17 +287,28 @@ fn a_run_whose_engine_and_runners_die_again_and_again_ends_as_if_nothing_had_bee
     deaths(Victim::Both);
 }
 
-/// One victim, killed after every event of a run, each time in a run of its own. `part` of `PARTS`: so that no test takes many minutes.
+/// One victim, killed after every event of a run, each time in a run of its own; where a runner is to die, after every event that begins one.
+/// `part` of `PARTS`: so that no test takes many minutes.
 fn at_every_event(victim: Victim, part: usize) {
-    let wanted = undisturbed();
     let whole = Stage::new();
     whole.rehearse(&[]).expect(0);
-    let events = whole.events().iter().filter(|event| !matches!(event.event, Event::Finding { .. })).count();
-    let mut killed = 0;
-    for after in (1..=events).skip(part).step_by(PARTS) {
-        let place = format!("{victim:?} killed after event {after} of {events}");
+    let wanted = end_state(&whole);
+    let state = whole.state();
+    let begins = |event: &Event| match event {
+        Event::StepStarted { step, .. } => state.plan.step(step).is_some_and(|step| has_process(&step.action)),
+        _ => false,
+    };
+    let events = whole.events();
+    let events = events.iter().map(|event| &event.event).filter(|event| !matches!(event, Event::Finding { .. }));
+    let places: Vec<usize> =
+        events.enumerate().filter(|(_, event)| victim == Victim::Engine || begins(event)).map(|(number, _)| number + 1).collect();
+    assert!(places.len() >= 20, "{} places", places.len());
+    let (mut lived, mut cut_off) = (0, 0);
+    let mine: Vec<usize> = places.iter().copied().skip(part).step_by(PARTS).collect();
+    for after in &mine {
+        let place = format!("{victim:?} killed after event {after}");
         let stage = Stage::new();
-        live(&stage, after, victim);
+        live(&stage, *after, victim);
         // So early that there is no rehearsal yet.
         if !stage.state_dir().join("rehearsal.json").exists() {
             continue;
@@ -234,9 +316,13 @@ fn at_every_event(victim: Victim, part: usize) {
         stage.unanswered();
         finish(&stage, &place);
         check(&stage, victim, &wanted, &place);
-        killed += 1;
+        lived += 1;
+        let interrupted = |event: &Event| matches!(event, Event::StepFinished { outcome: Outcome::Interrupted { .. }, .. });
+        cut_off += usize::from(stage.events().iter().any(|event| interrupted(&event.event)));
     }
-    assert!(killed * PARTS * 10 >= events * 9, "{killed} deaths in a run of {events} events");
+    assert!(lived * 10 >= mine.len() * 9, "{lived} deaths at {} places", mine.len());
+    // Some steps are over too soon to be hit; most are not.
+    assert!(victim == Victim::Engine || cut_off * 2 > mine.len(), "of {} steps {cut_off} were cut off", mine.len());
 }
 
 const PARTS: usize = 2;

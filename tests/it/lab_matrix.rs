@@ -175,6 +175,7 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
     assert_eq!((other(&ended, &wanted), other(&wanted, &ended)), Default::default(), "what is there only now, and only undisturbed");
     let events = events(&node);
     let state: State = fold(&events).unwrap();
+    let logs = node.lab.sh(&format!("find {STATE}/runs -name output.log")).expect(0).out;
     for phase in &state.plan.phases {
         for (reference, _) in state.steps_of(phase) {
             let outcomes: Vec<&Outcome> = events
@@ -186,8 +187,13 @@ fn killed_at_ten_places_an_installation_ends_as_if_nothing_had_been() {
                 .collect();
             let victim = PLACES.iter().find(|(step, _)| *step == reference.to_string()).map(|(_, victim)| *victim);
             let interrupted = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Interrupted { .. })).count();
-            let most = usize::from(matches!(victim, Some(Victim::Runner | Victim::Both)));
-            assert_eq!(interrupted, most, "{reference}: {outcomes:?}");
+            // An engine may die when a step is on record and nobody runs it yet: that attempt left no log, for it was never carried out.
+            let carried_out = logs.lines().filter(|log| log.contains(&format!("/steps/{}/", reference.folder()))).count();
+            match victim {
+                Some(Victim::Runner | Victim::Both) => assert_eq!(interrupted, 1, "{reference}: {outcomes:?}"),
+                Some(Victim::Engine) => assert!(interrupted <= 1 && carried_out <= 1, "{reference}: {carried_out} times, {outcomes:?}"),
+                None => assert!(interrupted == 0 && carried_out <= 1, "{reference}: {carried_out} times, {outcomes:?}"),
+            }
             assert!(outcomes.iter().filter(|outcome| outcome.is_success()).count() <= 1, "{reference}: {outcomes:?}");
         }
     }

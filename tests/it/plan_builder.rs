@@ -259,6 +259,9 @@ impl Bench {
                     waiting.push_back(Input::NeedJudged { step, unneeded });
                 }
                 Effect::Execute { step, attempt, destroys, hosts } => {
+                    // Written ahead: what is carried out is on record before.
+                    let record = self.state.step(&step);
+                    assert!(record.is_some_and(|record| record.is_running() && record.attempts == attempt), "{step}#{attempt}: {record:?}");
                     self.executed.push((format!("{step}#{attempt}"), destroys));
                     self.limits.push(hosts);
                     if self.holding {
