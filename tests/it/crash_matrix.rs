@@ -239,7 +239,8 @@ fn check(stage: &Stage, victim: Victim, undisturbed: &(Vec<String>, BTreeMap<Str
 fn finish(stage: &Stage, place: &str) {
     for _ in 0..8 {
         let status = stage.status();
-        if status["state"] == "done" {
+        // What a runner has left is told before an engine has taken it in: that is still to be done.
+        if status["state"] == "done" && stage.state().closed {
             return;
         }
         match status["questions"][0]["id"].as_str() {
