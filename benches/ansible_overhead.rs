@@ -49,6 +49,8 @@ fn main() {
     };
     // Each run is a new one, or the program would rightly say that all is done.
     let ours = || site.command(&["run", "--yes", "--plain", "--new"]);
+    // An engine of its own is nobody's child, and its time not counted: for processor time it lives in the program.
+    let in_one = || site.command(&["run", "--yes", "--plain", "--new", "--foreground"]);
     timed(shell(), "ansible-playbook");
     timed(ours(), "mosip-setup run");
     let log = std::fs::read_to_string(site.attempt().join("output.log")).unwrap_or_default();
@@ -66,7 +68,8 @@ fn main() {
             let through = timed(ours(), "mosip-setup run");
             (timed(shell(), "ansible-playbook"), through)
         };
-        let ((bare, bare_processor), (through, through_processor)) = (bare, through);
+        let ((bare, bare_processor), (through, _)) = (bare, through);
+        let (_, through_processor) = timed(in_one(), "mosip-setup run --foreground");
         println!("  shell {:.2} s, through mosip-setup {:.2} s", bare.as_secs_f64(), through.as_secs_f64());
         processor.0.push(through_processor.as_secs_f64() / bare_processor.as_secs_f64());
         plain.time(bare);
