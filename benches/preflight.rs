@@ -472,7 +472,7 @@ fn main() {
         // The next one must not meet the listeners of the hand-made ways.
         let (plainly, _) = lab.timed(&plain);
         lab.end_listeners(&machines);
-        let scripted = (round <= ansible_rounds * rounds).then(|| {
+        let scripted = (ansible_rounds > 0).then(|| {
             let (time, code) = lab.timed(&ansible("smart.yml"));
             if code.trim() != "0" {
                 give_up(&format!("the script task failed: {}", lab.run("tail -n 20 ~/hand/smart.yml.said")));
@@ -484,6 +484,10 @@ fn main() {
             // The first round warms up, and shows that all asked the same.
             let report: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|error| give_up(&format!("{error}: {out}")));
             println!("checks     {} of {}; findings {}", checks(&plan).len(), plan.checks.len(), report["summary"]);
+            let findings = report["findings"].as_array().into_iter().flatten();
+            for finding in findings.filter(|finding| ["fail", "unknown"].iter().any(|bad| finding["verdict"] == *bad)).take(8) {
+                println!("  {} {} on {}: {}", finding["verdict"], finding["check"], finding["target"], finding["observed"]);
+            }
             let said = lab.run(
                 "cat ~/hand/*.said* | grep -c '^open '; cat ~/hand/*.said* | grep -c '^closed '; cat ~/hand/*.said* | grep -c 'BENCH end='",
             );
