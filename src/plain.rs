@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::adapters::history;
 use crate::adapters::logs::plain::safe_line;
 use crate::engine::client::{Client, Update};
+use crate::engine::prompter::plain_text;
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
 use crate::install::plan::PlanStep;
@@ -334,7 +335,8 @@ impl Logs {
 /// were recognised, and the command by hand.
 #[must_use]
 pub fn about_failure(failure: &Failure, planned: Option<&PlanStep>) -> Vec<String> {
-    let mut lines: Vec<String> = failure.lines.iter().map(|line| format!("  {line}")).collect();
+    // They are quoted from output, where anything may stand that would act on a terminal.
+    let mut lines: Vec<String> = failure.lines.iter().map(|line| format!("  {}", plain_text(line.as_bytes()))).collect();
     let mut known = failure.diagnoses.iter();
     match known.next() {
         // The hint says the same as one sentence.
@@ -434,5 +436,17 @@ pub fn seconds(milliseconds: u64) -> String {
         0..60 => format!("{}.{} s", seconds, milliseconds % 1000 / 100),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_of_output_does_not_act_on_a_terminal() {
+        let lines = vec!["\u{1b}[2J\u{1b}]0;title\u{7}\u{1b}[31mE: Could not get lock\u{1b}[0m".to_owned()];
+        let failure = Failure { message: "it failed".into(), lines, ..Failure::default() };
+        assert_eq!(about_failure(&failure, None), ["  E: Could not get lock"]);
     }
 }

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::install::ids::{PhaseId, StepRef};
 use crate::install::plan::PlanPhase;
 use crate::plain::{about_failure, seconds};
-use crate::run::detail::between;
+use crate::run::detail::{KnownLine, between};
 use crate::run::event::{Failure as StepFailure, Now, Outcome as RunOutcome};
 use crate::run::expect::{Band, History, words};
 use crate::run::state::{PhaseState, State, StepRecord};
@@ -72,6 +72,12 @@ struct FailureStatus<'a> {
     /// The task and the host that failed first of those that count, of a playbook.
     #[serde(skip_serializing_if = "Option::is_none")]
     cell: Option<FailedCell>,
+    /// What was last wrong in the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
+    /// Known failures seen while it ran, beside those of `diagnoses`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seen: Vec<KnownLine>,
     #[serde(flatten)]
     failure: &'a StepFailure,
 }
@@ -159,9 +165,12 @@ fn failure_status<'a>(found: &FoundRun, step: StepRef, record: &'a StepRecord) -
     let log = log_path(found.folder.root(), &step, record.attempts);
     let mut events = AttemptEvents::new(log.parent()?);
     events.update();
-    let failing = events.details().failing();
-    let cell = failing.map(|(row, host, _)| FailedCell { task: row.name.clone(), host: host.to_owned() });
-    Some(FailureStatus { step, attempt: record.attempts, log, cell, failure })
+    let details = events.details();
+    let cell = details.failing().map(|(row, host, _)| FailedCell { task: row.name.clone(), host: host.to_owned() });
+    let cluster = details.cluster.as_ref().and_then(|(_, cluster)| cluster.cause("")).map(|cause| cause.text);
+    let new = |known: &&KnownLine| failure.diagnoses.iter().all(|hit| hit.id != known.id);
+    let seen = details.known.iter().filter(new).cloned().collect();
+    Some(FailureStatus { step, attempt: record.attempts, log, cell, cluster, seen, failure })
 }
 
 /// How long the rest of a run takes, the running phase's time so far taken off.
@@ -227,10 +236,14 @@ pub fn status(common: &Common) -> Outcome {
             }
         }
         if let Some(failed) = &status.failure {
-            for line in about_failure(failed.failure, state.plan.step(&failed.step)) {
+            let mut lines = about_failure(failed.failure, state.plan.step(&failed.step));
+            lines.extend(failed.cluster.iter().map(|cause| format!("cluster: {cause}")));
+            lines.extend(failed.seen.iter().map(|known| format!("seen: {}: {}", known.title, known.line)));
+            lines.extend(phase.document.iter().map(|document| format!("upstream: {document}")));
+            lines.push(format!("its output: mosip-setup logs {} --errors; go on: mosip-setup retry {}", failed.step, phase.id));
+            for line in lines {
                 print(&format!("{:14}{line}\n", ""))?;
             }
-            print(&format!("{:14}its output: mosip-setup logs {} --errors; go on: mosip-setup retry {}\n", "", failed.step, phase.id))?;
         }
     }
     if let Some(left) = left.filter(|_| state.summary() == "running") {

@@ -108,6 +108,8 @@ fn an_apply_that_fails_once_is_planned_again_and_the_run_ends() {
     let failed = stage.rehearse(&["--fault", "apply-fails-once"]).expect(1);
     let first = failed.out.lines().find(|line| line.contains("FAILED")).unwrap();
     assert!(failed.out.contains("context deadline exceeded"), "{}", failed.out);
+    let shown = stage.run(&["status"]).expect(0).out;
+    assert!(shown.contains("cluster: keycloak: ") && shown.contains("pull rate limit") && shown.contains("upstream: https://"), "{shown}");
     let phase = first.split_once("FAILED   ").unwrap().1.split_once('/').unwrap().0.to_owned();
     stage.run(&["retry", &phase]).expect(0);
     stage.run(&["run", "--yes"]).expect(0);
