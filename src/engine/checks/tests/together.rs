@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::install::facts::NameAnswer;
+use crate::install::facts::{WayOut, WayOutcome};
 
 fn together() -> Vec<CheckSpec> {
     let records = json!([{"name": "api.example.org", "address": "10.77.0.20"}, {"name": "iam.example.org", "address": "10.77.0.20"}]);
