@@ -13,7 +13,6 @@ use serde::Serialize;
 use crate::adapters::history;
 use crate::adapters::logs::plain::safe_line;
 use crate::engine::client::{Client, Update};
-use crate::engine::prompter::plain_text;
 use crate::install::check::Verdict;
 use crate::install::ids::StepRef;
 use crate::install::plan::PlanStep;
@@ -336,7 +335,12 @@ impl Logs {
 #[must_use]
 pub fn about_failure(failure: &Failure, planned: Option<&PlanStep>) -> Vec<String> {
     // They are quoted from output, where anything may stand that would act on a terminal.
-    let mut lines: Vec<String> = failure.lines.iter().map(|line| format!("  {}", plain_text(line.as_bytes()))).collect();
+    let quoted = |line: &String| {
+        let mut clean = b"  ".to_vec();
+        safe_line(line.as_bytes(), &mut clean);
+        String::from_utf8_lossy(&clean).into_owned()
+    };
+    let mut lines: Vec<String> = failure.lines.iter().map(quoted).collect();
     let mut known = failure.diagnoses.iter();
     match known.next() {
         // The hint says the same as one sentence.
@@ -447,6 +451,10 @@ mod tests {
     fn what_is_quoted_of_output_does_not_act_on_a_terminal() {
         let lines = vec!["\u{1b}[2J\u{1b}]0;title\u{7}\u{1b}[31mE: Could not get lock\u{1b}[0m".to_owned()];
         let failure = Failure { message: "it failed".into(), lines, ..Failure::default() };
-        assert_eq!(about_failure(&failure, None), ["  E: Could not get lock"]);
+        assert_eq!(
+            about_failure(&failure, None),
+            ["  \u{1b}[31mE: Could not get lock\u{1b}[0m\u{1b}[0m"],
+            "colours stay, nothing else does"
+        );
     }
 }

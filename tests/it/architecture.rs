@@ -33,7 +33,7 @@ const RULES: &[(&[&str], &[&str], &str)] = &[
     (&["ui"], &[r"\bcrate::cli\b", r"\bcrate::plain\b"], "the screens do not look up or across"),
     (
         &["ui", "plain"],
-        &[r"\bcrate::engine::(?:[a-bd-oq-rt-z]|c[^l]|p[^r]|s[^e])\w*", r"\bcrate::engine::server\b"],
+        &[r"\bcrate::engine::(?:[a-bd-oq-rt-z]|c[^l]|p[^r]|pr[^o]|pro[^t]|s[^e])\w*", r"\bcrate::engine::server\b"],
         "front ends know the engine's client, setup and protocol, never its inside",
     ),
     (&["plain"], &[r"\bcrate::(cli|ui)\b"], "plain output does not look up or across"),
@@ -139,7 +139,7 @@ fn the_pattern_for_the_engine_lets_only_its_front_doors_through() {
     for open in ["client", "protocol", "setup"] {
         assert!(!refused(&format!("use crate::engine::{open}::X;")), "{open}");
     }
-    for closed in ["driver", "ports", "checks", "background", "attempt", "server", "spawn", "runner", "pump"] {
+    for closed in ["driver", "ports", "checks", "background", "attempt", "server", "spawn", "runner", "pump", "prompter", "prompting"] {
         assert!(refused(&format!("use crate::engine::{closed}::X;")), "{closed}");
     }
 }
@@ -161,4 +161,12 @@ fn no_file_names_a_path_of_one_machine() {
         }
     }
     assert!(problems.is_empty(), "{}", listed(&problems));
+}
+
+/// Who asks OpenSSL for its errors first, without setting it up, has it torn down when the program ends, under threads that still use it.
+#[test]
+fn openssl_is_set_up_before_anything_else_uses_it() {
+    let main = fs::read_to_string(repository().join("src/main.rs")).expect("the entry");
+    let place = |text: &str| main.find(text).unwrap_or_else(|| panic!("src/main.rs lacks {text}"));
+    assert!(place("openssl::init();") < place("mosip_setup::cli::root::main()"));
 }
